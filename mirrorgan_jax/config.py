@@ -1,0 +1,326 @@
+"""Every setting of MirrorGAN once, with its unit and source; presets and checks.
+
+`base_config(preset)` holds every key; files in `configs/` change a few of them;
+`validate` is called before anything slow starts. A preset decides the keys in
+which the paper and the authors' released code differ: "paper" is Eq. 3-11,
+"reference" is what the released code computes.
+"""
+
+import ml_collections
+
+PRESETS = ("paper", "reference")
+STAGES = ("stem", "stream", "gan")
+
+# The keys in which the presets differ: key, paper, reference.
+_PRESET_KEYS = (
+    ("gan.sentence_conv", False, True),
+    ("gan.adversarial_scale", 0.5, 1.0),
+    ("gan.discriminator_weighting", "half", "mean"),
+    ("gan.wrong_pairs", False, True),
+    ("gan.lambda_stream", 20.0, 10.0),
+    ("gan.ema_batch_stats", True, False),
+    ("stem.reset_adam_every_epoch", False, True),
+    ("stem.align_corners", False, True),
+    ("stream.input_norm", "imagenet", "raw"),
+    ("stream.align_corners", False, True),
+)
+
+
+def _data():
+    c = ml_collections.ConfigDict()
+    c.name = "toybirds"  # toybirds | cub | folder
+    c.root = ""  # folder of prepared data sets; "" is ~/.cache/mirrorgan_jax/data
+    c.source = ""  # folder of the raw data (cub), folder or zip (folder)
+    c.image_size = 64  # pixels of a drawn bird, toybirds only
+    c.train_images_per_species = 18  # toybirds only
+    c.test_images_per_species = 12  # toybirds only
+    return c
+
+
+def _text():
+    c = ml_collections.ConfigDict()
+    c.num_words = 18  # words of a caption in training; paper 4.1.3
+    c.eval_words = 25  # words of a caption in evaluation; released eval settings
+    return c
+
+
+def _cadences(c, log, save):
+    """The cadences of a stage, in steps; the last step always does all of them."""
+    c.log_every_steps = log
+    c.checkpoint_every_steps = save
+    c.eval_every_steps = save
+    return c
+
+
+def _stem():
+    c = ml_collections.ConfigDict()
+    c.image_size = 299  # pixels of the crops that DAMSM sees; AttnGAN
+    c.cell = "lstm"  # lstm | gru
+    c.embed_dim = 300  # of a word's table entry; AttnGAN
+    c.word_dim = 256  # D; paper 4.1.3
+    c.dropout = 0.5  # of embedded words in training; AttnGAN
+    c.encoder = "inception_v3"  # image tower: inception_v3 | small
+    c.encoder_width = 32  # channels of the small tower's first stage
+    c.region_size = 8  # side of the small tower's map of regions
+    c.train_trunk = False  # the small tower needs True
+    c.align_corners = False  # preset; of the resize to 299
+    c.gamma1, c.gamma2, c.gamma3 = 4.0, 5.0, 10.0  # AttnGAN section 4
+    c.batch_size = 48  # AttnGAN, birds
+    c.num_steps = 110_000  # 600 epochs of CUB at batch 48; AttnGAN
+    c.learning_rate = 2e-3  # AttnGAN, birds
+    c.schedule = "epoch_decay"  # constant | epoch_decay | one_cycle
+    c.decay_per_epoch = 0.98  # of epoch_decay, down to a tenth; AttnGAN
+    c.adam_b1, c.adam_b2 = 0.5, 0.999  # AttnGAN
+    c.reset_adam_every_epoch = False  # preset
+    c.clip_norm = 0.25  # of the text encoder's gradient only; AttnGAN
+    return _cadences(c, 50, 2000)
+
+
+def _stream():
+    c = ml_collections.ConfigDict()
+    c.image_size = 256  # pixels of the crops
+    c.encoder = "resnet152"  # resnet152 | small
+    c.encoder_width = 32  # channels of the small trunk's first stage
+    c.train_trunk = False  # the small trunk needs True
+    c.trunk_from_stem = False  # start the small trunk from STEM's image tower
+    c.input_size = 224  # pixels that the trunk sees; 0 keeps the image's own
+    c.input_norm = "imagenet"  # preset; imagenet | raw
+    c.align_corners = False  # preset; of the resize to input_size
+    c.feature_dim = 256  # of the image feature and the word table; released code
+    c.hidden_dim = 512  # of the decoder LSTM; released code
+    c.num_layers = 1  # released code
+    c.batch_size = 128
+    c.num_steps = 20_000
+    c.learning_rate = 1e-3  # the captioning code that the authors name
+    c.schedule = "constant"  # constant | one_cycle
+    c.adam_b1, c.adam_b2 = 0.9, 0.999
+    c.caption_reduction = "mean"  # mean | sum over words, Eq. 8
+    # Nats a word by which captions must fit their own image better than a
+    # shuffled one before GAN training starts; below it STREAM ignores the image.
+    c.gate_margin = 0.05
+    return _cadences(c, 50, 2000)
+
+
+def _gan():
+    c = ml_collections.ConfigDict()
+    c.stages = 3  # m, 1 to 3; paper 4.1.3
+    c.base_size = 64  # pixels of stage 0: 16 | 32 | 64; later stages double
+    c.ngf = 32  # M_i, generator channels; paper 4.1.3
+    c.ndf = 64  # discriminator channels; released code
+    c.z_dim = 100  # noise; released code
+    c.condition_dim = 100  # D', augmented sentence; paper 4.1.3
+    c.num_residual = 2  # residual blocks of a later stage; released code
+    c.word_attention = True  # Eq. 4
+    c.sentence_attention = True  # Eq. 5
+    c.sentence_softmax_axis = "channel"  # channel | spatial, Eq. 5 prints none
+    c.sentence_conv = False  # preset; 1x1 conv before Eq. 5's softmax
+    c.d_norm = "batch"  # batch | spectral | none
+    c.d_sentence_dim = 0  # sentence projected to this in D; 0: joined as it is
+    c.batch_size = 12  # released code, birds
+    c.num_steps = 480_000  # 650 epochs of CUB at batch 12; released code
+    c.g_learning_rate = 2e-4  # released code
+    c.d_learning_rate = 2e-4  # released code
+    c.adam_b1, c.adam_b2 = 0.5, 0.999  # released code
+    c.adversarial_scale = 0.5  # preset; factor of each term of Eq. 7
+    c.discriminator_weighting = "half"  # preset; half (Eq. 10) | mean
+    c.wrong_pairs = False  # preset; image i with sentence i + 1 as a fake
+    c.lambda_stream = 20.0  # preset; lambda of Eq. 9
+    c.caption_reduction = "mean"  # mean | sum over words, Eq. 8
+    c.kl_weight = 1.0  # of the conditioning augmentation; StackGAN
+    c.ema_decay = 0.999  # of the generator's moving average, a step
+    c.ema_batch_stats = True  # preset; average the statistics too
+    c.sample_every_steps = 5000
+    return _cadences(c, 50, 5000)
+
+
+def _eval():
+    c = ml_collections.ConfigDict()
+    c.batch_size = 50
+    c.num_images = 0  # test images (and captions) used at the end; 0: all
+    c.quick_images = 400  # the same during training, to choose the best step
+    c.pool_size = 100  # own caption and 99 others; paper 4.1.2
+    c.samples = 16  # examples in a sample grid
+    c.classifier_images = 8000  # drawn birds for the attribute classifier, toybirds
+    c.classifier_steps = 500
+    return c
+
+
+def _weights():
+    c = ml_collections.ConfigDict()
+    c.stem_trunk = ""  # .safetensors of Inception-v3, torchvision or timm names
+    c.stream_trunk = ""  # .safetensors of ResNet-152, torchvision or timm names
+    c.random = False  # go on with random backbones where no file is given
+    # Which checkpoint of a finished stage the later stages and evaluation take.
+    c.checkpoint = "latest"  # latest | best
+    return c
+
+
+def base_config(preset="paper"):
+    """The full configuration.
+
+    Args:
+      preset: "paper" (Eq. 3-11) or "reference" (the authors' released code).
+
+    Returns:
+      A `ConfigDict` with every key that exists.
+
+    Raises:
+      ValueError: an unknown preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset = {preset!r}: allowed are {', '.join(PRESETS)}")
+    c = ml_collections.ConfigDict()
+    c.preset = preset
+    c.seed = 0
+    c.dtype = "float32"  # of activations: float32 | bfloat16
+    c.matmul_precision = "default"  # default | high | highest
+    c.compilation_cache = ""  # folder; "" is ~/.cache/mirrorgan_jax/xla
+    c.mesh = ml_collections.ConfigDict({"data": -1, "spatial": 1})  # -1: the rest
+    c.data, c.text = _data(), _text()
+    c.stem, c.stream, c.gan = _stem(), _stream(), _gan()
+    c.eval, c.weights = _eval(), _weights()
+    for key, *values in _PRESET_KEYS:
+        group, name = key.split(".")
+        c[group][name] = values[PRESETS.index(preset)]
+    return c
+
+
+def stage_sizes(gan):
+    """Image sizes of the generator's stages, coarse to fine."""
+    return tuple(gan.base_size * 2**i for i in range(gan.stages))
+
+
+_CHOICES = {
+    "preset": PRESETS,
+    "dtype": ("float32", "bfloat16"),
+    "matmul_precision": ("default", "high", "highest"),
+    "data.name": ("toybirds", "cub", "folder"),
+    "stem.cell": ("lstm", "gru"),
+    "stem.encoder": ("inception_v3", "small"),
+    "stem.schedule": ("constant", "epoch_decay", "one_cycle"),
+    "stream.encoder": ("resnet152", "small"),
+    "stream.schedule": ("constant", "one_cycle"),
+    "stream.input_norm": ("imagenet", "raw"),
+    "stream.caption_reduction": ("mean", "sum"),
+    "weights.checkpoint": ("latest", "best"),
+    "gan.stages": (1, 2, 3),
+    "gan.base_size": (16, 32, 64),
+    "gan.sentence_softmax_axis": ("channel", "spatial"),
+    "gan.d_norm": ("batch", "spectral", "none"),
+    "gan.discriminator_weighting": ("half", "mean"),
+    "gan.caption_reduction": ("mean", "sum"),
+}
+
+# Keys that may be zero; every other number must be positive.
+_MAY_BE_ZERO = {
+    "seed", "stem.dropout", "stream.input_size", "stream.gate_margin",
+    "stem.num_steps", "stream.num_steps", "gan.num_steps",
+    "stem.adam_b1", "stream.adam_b1", "gan.adam_b1",
+    "gan.d_sentence_dim", "gan.lambda_stream", "gan.kl_weight", "gan.ema_decay",
+    "eval.num_images", "eval.samples",
+}  # fmt: skip
+
+
+def _walk(config, prefix=""):
+    for key, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from _walk(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _value_problems(config):
+    for key, value in _walk(config):
+        if key in _CHOICES:
+            if value not in _CHOICES[key]:
+                allowed = ", ".join(map(str, _CHOICES[key]))
+                yield f"config.{key} = {value!r}: allowed are {allowed}"
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            if key == "mesh.data" and value == -1:
+                continue
+            if value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
+                bound = "zero or more" if key in _MAY_BE_ZERO else "above zero"
+                yield f"config.{key} = {value!r}: allowed are numbers {bound}"
+            elif key.endswith(("_b1", "_b2", "dropout", "ema_decay")) and value >= 1:
+                yield f"config.{key} = {value!r}: allowed are numbers below 1"
+
+
+def _relation_problems(config):
+    gan, stream, stem = config.gan, config.stream, config.stem
+    for stage in STAGES:
+        c = config[stage]
+        if c.batch_size < 2:
+            yield (
+                f"config.{stage}.batch_size = {c.batch_size}: allowed are 2 or more"
+                " (a batch needs a mismatched pair)"
+            )
+        if c.checkpoint_every_steps % c.log_every_steps:
+            yield (
+                f"config.{stage}.checkpoint_every_steps = {c.checkpoint_every_steps}:"
+                f" allowed are multiples of log_every_steps = {c.log_every_steps}"
+            )
+    for stage, other in (("stem", stem), ("stream", stream)):
+        if other.encoder == "small" and not other.train_trunk and other.num_steps:
+            yield (
+                f"config.{stage}.train_trunk = False: the small trunk has no"
+                " pretrained weights, so it must be True"
+            )
+    if stream.trunk_from_stem and not (stream.encoder == stem.encoder == "small"):
+        yield (
+            "config.stream.trunk_from_stem = True: needs stem.encoder and"
+            " stream.encoder to be small"
+        )
+    if stream.trunk_from_stem and stream.encoder_width != stem.encoder_width:
+        yield (
+            f"config.stream.encoder_width = {stream.encoder_width}: trunk_from_stem"
+            f" needs stem.encoder_width = {stem.encoder_width}"
+        )
+    if config.data.name in ("cub", "folder") and not config.data.source:
+        what = {
+            "cub": "the folder that holds CUB_200_2011/, text/, train/ and test/",
+            "folder": "a folder or zip with metadata.jsonl and the images",
+        }[config.data.name]
+        yield f"config.data.source is empty: give {what}"
+    if config.text.eval_words < config.text.num_words:
+        yield (
+            f"config.text.eval_words = {config.text.eval_words}: allowed are"
+            f" text.num_words = {config.text.num_words} or more"
+        )
+    if config.eval.pool_size < 2:
+        yield f"config.eval.pool_size = {config.eval.pool_size}: allowed are 2 or more"
+    if not (gan.word_attention or gan.sentence_attention) and gan.stages > 1:
+        yield (
+            "config.gan.word_attention = False: with sentence_attention = False too"
+            " the later stages would not see the caption; one must be True"
+        )
+
+
+def validate(config, *, num_devices=1):
+    """Checks a resolved configuration before anything slow starts.
+
+    Args:
+      config: what `base_config` returned, changed at will.
+      num_devices: devices that the mesh will hold.
+
+    Raises:
+      ValueError: every wrong key with its value and what is allowed, one a line.
+    """
+    problems = [*_value_problems(config)]
+    if not problems:
+        problems = [*_relation_problems(config)]
+    if not problems:
+        spatial = config.mesh.spatial
+        data = config.mesh.data if config.mesh.data > 0 else num_devices // spatial
+        if data * spatial != num_devices:
+            problems.append(
+                f"config.mesh.data = {config.mesh.data}, mesh.spatial = {spatial}:"
+                f" their product must be the number of devices, {num_devices}"
+            )
+        problems += [
+            f"config.{stage}.batch_size = {config[stage].batch_size}: allowed are"
+            f" multiples of the mesh's data axis, {data}"
+            for stage in STAGES
+            if data and config[stage].batch_size % data
+        ]
+    if problems:
+        raise ValueError("the configuration is wrong:\n  " + "\n  ".join(problems))

@@ -1,0 +1,1 @@
+"""Data sets prepared into ArrayRecord, and the stateless input pipeline."""

@@ -1,0 +1,331 @@
+"""The input pipeline: element i of a run is a pure function of (seed, i).
+
+So a resume needs only the step number, and every process computes just its own rows
+of the global batch. TensorFlow decodes and crops; the random choices are raw Philox
+words keyed by (seed, i), which no library version changes.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from mirrorgan_jax import text
+from mirrorgan_jax.data import datasets, images
+
+_PREFETCH = 4
+# Splits whose resized pictures need less than this are resized once and kept.
+_RESIZED_BYTES = 512 * 2**20
+_ROUNDS = 4  # of the cipher that shuffles
+# A guess of the longer side over the shorter, for that.
+_ASPECT = 1.4
+_FIELDS = {
+    "record": tf.string,
+    "box": tf.int32,
+    "draw": tf.int64,
+    "flip": tf.bool,
+    "tokens": tf.int32,
+    "length": tf.int32,
+    "class_id": tf.int32,
+    "index": tf.int32,
+}
+_KEPT = ("tokens", "length", "class_id", "index")
+
+
+def element_choices(seed: int, element: int, captions, num_words: int):
+    """The random choices for element `element` of a run.
+
+    Args:
+      seed: of the run, 0 to 2**31 - 1.
+      element: number of the element in the run.
+      captions: token ids of each caption of the picture.
+      num_words: longer captions lose random words.
+
+    Returns:
+      (token ids, draw [2] int64 for the crop, whether to flip).
+    """
+    key = np.array([seed, element], np.uint64)
+    raw = np.random.Philox(key=key)
+    choice, flip, left, top = (int(v) for v in raw.random_raw(4))
+    ids = captions[choice % len(captions)]
+    if len(ids) > num_words:
+        order = np.argsort(raw.random_raw(len(ids)), kind="stable")
+        ids = text.keep_words(ids, order[:num_words].tolist())
+    return ids, (left >> 33, top >> 33), bool(flip >> 63)
+
+
+def _words(split, indices, choices, num_words: int) -> tuple[np.ndarray, ...]:
+    """The fields `_KEPT` of a block of elements."""
+    ids = [choice[0] for choice in choices]
+    return (
+        np.array([text.pad(i, num_words) for i in ids], np.int32),
+        np.array([len(i) for i in ids], np.int32),
+        split.class_ids[indices],
+        indices.astype(np.int32),
+    )
+
+
+def _block(split, indices, choices, num_words: int) -> tuple[np.ndarray, ...]:
+    """A block of elements, in the order of `_FIELDS`."""
+    return (
+        np.array(split.records(indices), object),
+        split.boxes[indices] * int(split.crop_to_box),
+        np.array([draw for _, draw, _ in choices], np.int64),
+        np.array([flip for _, _, flip in choices], bool),
+        *_words(split, indices, choices, num_words),
+    )
+
+
+def _decode(record, box) -> tf.Tensor:
+    """[H, W, 3] uint8 picture of a serialised example, cropped to its box."""
+    features = {"image": tf.io.FixedLenFeature([], tf.string)}
+    data = tf.io.parse_single_example(record, features)["image"]
+    return images.crop_box(images.decode(data), box)
+
+
+def _finish_element(block: dict, *, image_size: int, random_crop: bool) -> dict:
+    """The batch's fields of one element, its record decoded and cropped."""
+    image = _decode(block["record"], block["box"])
+    draw = block["draw"] if random_crop else None
+    image = images.crop_resized(image, image_size, draw)
+    if random_crop:
+        image = tf.cond(block["flip"], lambda: image[:, ::-1], lambda: image)
+    image = tf.ensure_shape(image, [image_size, image_size, 3])
+    return {"image": image, **{key: block[key] for key in _KEPT}}
+
+
+def _threads() -> int:
+    """Threads for the pipeline: half the cores, the others belong to the training."""
+    return max(1, min(16, len(os.sched_getaffinity(0)) // 2))
+
+
+def _options(data: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = _threads()
+    options.threading.max_intra_op_parallelism = 1
+    options.autotune.enabled = False
+    return data.with_options(options)
+
+
+def _load_block(load: Callable, num_words: int) -> Callable:
+    """`load` as a TensorFlow function of element numbers and indices."""
+
+    def numbered(elements, indices):
+        values = tf.numpy_function(
+            load, [elements, indices], list(_FIELDS.values()), stateful=False
+        )
+        block = dict(zip(_FIELDS, values, strict=True))
+        shapes = {"box": [4], "draw": [2], "tokens": [num_words]}
+        for key, value in block.items():
+            value.set_shape([None, *shapes.get(key, [])])
+        return block
+
+    return numbered
+
+
+def _decoded_batches(blocks, load, *, rows: int, image_size, num_words, random_crop):
+    """Blocks of element numbers and indices -> iterator of batches."""
+    data = blocks.map(_load_block(load, num_words)).unbatch()
+    data = data.map(
+        lambda block: _finish_element(
+            block, image_size=image_size, random_crop=random_crop
+        ),
+        num_parallel_calls=_threads(),
+        deterministic=True,
+    )
+    data = data.batch(rows, drop_remainder=True).prefetch(_PREFETCH)
+    return _options(data).as_numpy_iterator()
+
+
+def _resized(split: datasets.Split, image_size: int) -> list[np.ndarray]:
+    """Every picture of the split, cropped to its box and resized before the crop.
+
+    They stay with the split for the next stage, those of one size only.
+    """
+    if image_size in split.resized:
+        return split.resized[image_size]
+    indices = np.arange(len(split))
+    boxes = split.boxes * int(split.crop_to_box)
+    records = tf.data.Dataset.from_generator(
+        lambda: (split.records([i])[0] for i in indices),
+        output_signature=tf.TensorSpec([], tf.string),
+    )
+    data = tf.data.Dataset.zip((records, tf.data.Dataset.from_tensor_slices(boxes)))
+    data = data.map(
+        lambda record, box: images.resize(_decode(record, box), image_size),
+        num_parallel_calls=_threads(),
+        deterministic=True,
+    )
+    pictures = tqdm.tqdm(
+        _options(data).as_numpy_iterator(),
+        total=len(split),
+        desc=f"resizing {split.name}",
+        unit=" images",
+        delay=2,  # Small sets are done before a bar is worth showing.
+    )
+    split.resized.clear()
+    split.resized[image_size] = list(pictures)
+    return split.resized[image_size]
+
+
+def _window(image: np.ndarray, image_size: int, draw, flip: bool) -> np.ndarray:
+    """The crop that `images.crop_resized` and the flip give, of a resized picture."""
+    height, width = image.shape[:2]
+    left = draw[0] % (width - image_size + 1)
+    top = draw[1] % (height - image_size + 1)
+    crop = image[top : top + image_size, left : left + image_size]
+    return crop[:, ::-1] if flip else crop
+
+
+def _resized_batches(blocks, split, choose, *, image_size: int, num_words: int):
+    """`_decoded_batches` for splits that are small enough to be kept resized."""
+    resized = _resized(split, image_size)
+    fields = {"image": tf.uint8, **{key: _FIELDS[key] for key in _KEPT}}
+
+    def load(elements, indices):
+        choices = choose(elements, indices)
+        window = [
+            _window(resized[i], image_size, draw, flip)
+            for i, (_, draw, flip) in zip(indices, choices, strict=True)
+        ]
+        return (np.stack(window), *_words(split, indices, choices, num_words))
+
+    def numbered(elements, indices):
+        types = list(fields.values())
+        values = tf.numpy_function(load, [elements, indices], types, stateful=False)
+        return dict(zip(fields, values, strict=True))
+
+    return _options(blocks.map(numbered).prefetch(_PREFETCH)).as_numpy_iterator()
+
+
+def _rows(rows: Sequence[int] | None, batch_size: int) -> np.ndarray:
+    if batch_size < 1:
+        raise ValueError(f"batch_size = {batch_size}: at least 1 is needed")
+    rows = np.arange(batch_size) if rows is None else np.asarray(rows, np.int64)
+    if not rows.size or rows.min() < 0 or rows.max() >= batch_size:
+        raise ValueError(f"rows {rows.tolist()}: allowed are 0 to {batch_size - 1}")
+    return rows.astype(np.int64)
+
+
+def train_batches(
+    split: datasets.Split,
+    *,
+    batch_size: int,
+    image_size: int,
+    num_words: int,
+    seed: int,
+    start_step: int = 0,
+    rows: Sequence[int] | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Endless shuffled batches with random crops, flips, captions and words.
+
+    Element i is picture shuffle(i mod N) of epoch i // N, so batches run over the
+    ends of epochs and no picture is left out.
+
+    Args:
+      split: where the elements come from.
+      batch_size: B, of the global batch.
+      image_size: S.
+      num_words: T; longer captions keep a random subset of words in order.
+      seed: 0 to 2**31 - 1.
+      start_step: number of the first batch.
+      rows: positions in the global batch that this process needs; None is all.
+
+    Yields:
+      `image` [R, S, S, 3] uint8, `tokens` [R, T], `length` [R], `class_id` [R] and
+      `index` [R] int32, R = len(rows).
+    """
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"seed = {seed}: allowed are 0 to 2**31 - 1")
+    images.hide_accelerators()
+    rows, count = _rows(rows, batch_size), len(split)
+
+    def place(step):
+        elements = step * batch_size + rows
+        epochs = elements // count
+        # The public function of this operation mishandles a vector of seeds.
+        indices = tf.raw_ops.RandomIndexShuffle(
+            index=elements % count,
+            seed=tf.stack([tf.zeros_like(epochs), epochs * 0 + seed, epochs], axis=-1),
+            max_index=tf.fill(tf.shape(elements), tf.constant(count - 1, tf.int64)),
+            rounds=_ROUNDS,
+        )
+        return elements, indices
+
+    def choose(elements, indices):
+        return [
+            element_choices(seed, int(e), split.captions[i], num_words)
+            for e, i in zip(elements, indices, strict=True)
+        ]
+
+    def load(elements, indices):
+        return _block(split, indices, choose(elements, indices), num_words)
+
+    blocks = tf.data.Dataset.counter(start_step, dtype=tf.int64).map(place)
+    sizes = {"image_size": image_size, "num_words": num_words}
+    pixels = _ASPECT * images.resized_shorter_side(image_size) ** 2
+    if 3 * pixels * count <= _RESIZED_BYTES:
+        return _resized_batches(blocks, split, choose, **sizes)
+    return _decoded_batches(blocks, load, rows=len(rows), random_crop=True, **sizes)
+
+
+def eval_batches(
+    split: datasets.Split,
+    *,
+    indices: Sequence[int],
+    captions: Sequence[int],
+    batch_size: int,
+    image_size: int,
+    num_words: int,
+    rows: Sequence[int] | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of given pictures and captions: centre crop, no flip, the first words.
+
+    Args:
+      split: where the pictures come from.
+      indices: picture of each element.
+      captions: number of the caption of each element.
+      batch_size: B, of the global batch.
+      image_size: S.
+      num_words: T; of longer captions the first T words are taken.
+      rows: positions in the global batch that this process needs; None is all.
+
+    Yields:
+      The fields of `train_batches` and `valid` [R] bool: the last batch is filled up
+      with its last element, not valid.
+    """
+    indices, captions = np.asarray(indices, np.int64), np.asarray(captions, np.int64)
+    if indices.shape != captions.shape or indices.ndim != 1:
+        raise ValueError(f"shapes {indices.shape}, {captions.shape}: equal [n] needed")
+    if indices.size and not 0 <= indices.min() <= indices.max() < len(split):
+        raise ValueError(f"indices reach {indices.max()}; {len(split)} pictures")
+    rows, count = _rows(rows, batch_size), len(indices)
+    if not count:
+        return
+    images.hide_accelerators()
+    steps = -(-count // batch_size)
+    elements = (np.arange(steps)[:, None] * batch_size + rows).reshape(-1)
+    places = np.minimum(elements, count - 1)
+
+    def load(places, indices):
+        ids = [
+            split.captions[i][captions[p]][:num_words]
+            for p, i in zip(places, indices, strict=True)
+        ]
+        choices = [(caption, (0, 0), False) for caption in ids]
+        return _block(split, indices, choices, num_words)
+
+    blocks = tf.data.Dataset.from_tensor_slices((places, indices[places]))
+    batches = _decoded_batches(
+        blocks.batch(len(rows)),
+        load,
+        rows=len(rows),
+        image_size=image_size,
+        num_words=num_words,
+        random_crop=False,
+    )
+    valid = (elements < count).reshape(steps, len(rows))
+    for batch, mask in zip(batches, valid, strict=True):
+        yield {**batch, "valid": mask}

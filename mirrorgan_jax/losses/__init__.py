@@ -1,0 +1,1 @@
+"""Losses of MirrorGAN (paper section 3.4) as pure functions."""

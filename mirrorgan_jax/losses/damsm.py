@@ -1,0 +1,183 @@
+"""Image-text matching losses that pretrain STEM (DAMSM of [35], Eq. 7-13)."""
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+# Captions whose attention over all images is held at once: 48 captions against
+# 48 images of 289 regions and 18 words take 48 MB an array in float32.
+_CAPTIONS_AT_ONCE = 48
+_EPSILON = 1e-12
+
+
+def _cosine(a, b):
+    """Cosine over the last axis; gradients stay finite where a vector is zero."""
+    inverse = jax.lax.rsqrt(jnp.sum(a * a, -1) + _EPSILON)
+    inverse *= jax.lax.rsqrt(jnp.sum(b * b, -1) + _EPSILON)
+    return jnp.sum(a * b, -1) * inverse
+
+
+def word_attention(words, regions, word_mask, gamma1):
+    """Region context of every word ([35], Eq. 8-9).
+
+    Args:
+      words: [..., T, D] word features.
+      regions: [..., R, D] image regions; leading axes broadcast against words'.
+      word_mask: [..., T] bool, True on real words.
+      gamma1: sharpness of the softmax over regions.
+
+    Returns:
+      context [..., T, D] and weights [..., T, R]; weights sum to 1 over R. Rows
+      of padding are uniform.
+    """
+    dtype = jnp.promote_types(jnp.result_type(words, regions), jnp.float32)
+    words, regions = words.astype(dtype), regions.astype(dtype)
+    scores = jnp.einsum("...td,...rd->...tr", words, regions)
+    scores = jnp.where(word_mask[..., None], scores, jnp.finfo(dtype).min)
+    over_words = jax.nn.softmax(scores, axis=-2)
+    over_words = jnp.where(word_mask[..., None], over_words, 0)
+    weights = jax.nn.softmax(gamma1 * over_words, axis=-1)
+    return jnp.einsum("...tr,...rd->...td", weights, regions), weights
+
+
+def word_similarity(regions, words, word_mask, *, gamma1, gamma2):
+    """log-sum-exp over words of the match with their region context (Eq. 10).
+
+    Args:
+      regions: [B, R, D] regions of B images.
+      words: [K, T, D] words of K captions.
+      word_mask: [K, T] bool, True on real words.
+      gamma1: sharpness of the softmax over regions.
+      gamma2: weight of the best words.
+
+    Returns:
+      [B, K] scores of every image with every caption.
+    """
+
+    # Recomputed in the backward pass: otherwise B * K * R * T values are kept.
+    @jax.checkpoint
+    def one_caption(caption):
+        word, mask = caption
+        context, _ = word_attention(word, regions, mask, gamma1)  # [B, T, D]
+        cosine = _cosine(word.astype(context.dtype), context)
+        return jax.nn.logsumexp(gamma2 * cosine, axis=-1, where=mask)
+
+    scores = jax.lax.map(one_caption, (words, word_mask), batch_size=_CAPTIONS_AT_ONCE)
+    return scores.T  # [B, K]
+
+
+def _sharded_word_similarity(regions, words, word_mask, *, gamma1, gamma2):
+    """`word_similarity` with the captions split over the mesh's `data` axis."""
+
+    def local(regions, words, word_mask):
+        return word_similarity(regions, words, word_mask, gamma1=gamma1, gamma2=gamma2)
+
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1 or words.shape[0] % mesh.shape["data"]:
+        return local(regions, words, word_mask)
+    captions = PartitionSpec("data")
+    return jax.shard_map(
+        local,
+        in_specs=(PartitionSpec(), captions, captions),
+        out_specs=PartitionSpec(None, "data"),
+    )(regions, words, word_mask)
+
+
+def _matching_losses(scores, class_id):
+    """Cross entropy of the matching pairs, both ways.
+
+    Args:
+      scores: [B, B] of image i with caption j.
+      class_id: [B] or None; other pairs of one class are left out.
+
+    Returns:
+      Caption given image, image given caption.
+    """
+    if class_id is not None:
+        same = class_id[:, None] == class_id[None, :]
+        other = same & ~jnp.eye(len(class_id), dtype=bool)
+        scores = jnp.where(other, jnp.finfo(scores.dtype).min, scores)
+    matching = jnp.diagonal(scores)
+    by_image = jnp.mean(jax.nn.logsumexp(scores, axis=1) - matching)
+    by_caption = jnp.mean(jax.nn.logsumexp(scores, axis=0) - matching)
+    return by_image, by_caption
+
+
+def word_loss(regions, words, word_mask, class_id, *, gamma1, gamma2, gamma3):
+    """Word-level matching loss ([35], Eq. 10-12).
+
+    Args:
+      regions: [B, R, D] image regions.
+      words: [B, T, D] word features.
+      word_mask: [B, T] bool, True on real words.
+      class_id: [B] or None: pairs of one class are no negatives.
+      gamma1: sharpness of the softmax over regions.
+      gamma2: weight of the best words.
+      gamma3: sharpness of the softmax over the batch.
+
+    Returns:
+      Losses of caption given image and of image given caption.
+
+    Sharding: inputs P("data"); returns replicated scalars.
+    """
+    scores = _sharded_word_similarity(
+        regions, words, word_mask, gamma1=gamma1, gamma2=gamma2
+    )
+    return _matching_losses(gamma3 * scores, class_id)
+
+
+def sentence_loss(code, sentence, class_id, *, gamma3):
+    """Sentence-level matching loss ([35], Eq. 13).
+
+    Args:
+      code: [B, D] image codes.
+      sentence: [B, D] sentence vectors.
+      class_id: [B] or None: pairs of one class are no negatives.
+      gamma3: sharpness of the softmax over the batch.
+
+    Returns:
+      Losses of caption given image and of image given caption.
+    """
+    dtype = jnp.promote_types(jnp.result_type(code, sentence), jnp.float32)
+    code, sentence = code.astype(dtype), sentence.astype(dtype)
+    scores = gamma3 * _cosine(code[:, None], sentence[None, :])
+    return _matching_losses(scores, class_id)
+
+
+def damsm_loss(
+    regions, words, word_mask, code, sentence, class_id, *, gamma1, gamma2, gamma3
+):
+    """Sum of the word and sentence matching losses.
+
+    Args:
+      regions: [B, R, D] image regions.
+      words: [B, T, D] word features.
+      word_mask: [B, T] bool, True on real words.
+      code: [B, D] image codes.
+      sentence: [B, D] sentence vectors.
+      class_id: [B] or None: pairs of one class are no negatives.
+      gamma1: sharpness of the softmax over regions.
+      gamma2: weight of the best words.
+      gamma3: sharpness of the softmax over the batch.
+
+    Returns:
+      The sum, and a dict of its parts word0, word1 (caption given image, image
+      given caption), sentence0, sentence1.
+    """
+    word0, word1 = word_loss(
+        regions,
+        words,
+        word_mask,
+        class_id,
+        gamma1=gamma1,
+        gamma2=gamma2,
+        gamma3=gamma3,
+    )
+    sentence0, sentence1 = sentence_loss(code, sentence, class_id, gamma3=gamma3)
+    losses = {
+        "word0": word0,
+        "word1": word1,
+        "sentence0": sentence0,
+        "sentence1": sentence1,
+    }
+    return sum(losses.values()), losses

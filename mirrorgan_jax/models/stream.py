@@ -1,0 +1,201 @@
+"""STREAM, which redescribes an image: CNN encoder, LSTM decoder (Eq. 6)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from mirrorgan_jax.models import image_encoder, layers, recurrent, resize, resnet
+
+BACKBONES = ("resnet152", "small")
+INPUT_NORMS = ("imagenet", "raw")
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class CaptionEncoder(nn.Module):
+    """x_{-1} of Eq. 6: the image feature that starts the decoder.
+
+    Attributes:
+      backbone: "resnet152" or "small" (`image_encoder.SmallTrunk`, which takes the
+        images as they are: `input_norm` and `input_size` do not apply).
+      feature_dim: E.
+      input_norm: "imagenet" subtracts ImageNet's mean and divides by its
+        deviation; "raw" gives [-1, 1] (the reference).
+      align_corners: how the input is resized; True is the reference.
+      input_size: side of the trunk's input; 0 leaves images as they are.
+      width: `SmallTrunk.width`.
+      region_size: `SmallTrunk.region_size`.
+      stage_sizes: blocks of the residual network's stages, as ResNet-152's.
+      stem_width: channels of its stem.
+      stage_widths: inner channels of its stages.
+      freeze_trunk: the trunk never uses or updates batch statistics.
+    """
+
+    backbone: str = "resnet152"
+    feature_dim: int = 256
+    input_norm: str = "imagenet"
+    align_corners: bool = False
+    input_size: int | None = 224
+    width: int = 32
+    region_size: int = 8
+    stage_sizes: Sequence[int] = (3, 8, 36, 3)
+    stem_width: int = 64
+    stage_widths: Sequence[int] = (64, 128, 256, 512)
+    freeze_trunk: bool = False
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    def setup(self):
+        kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        if self.input_norm not in INPUT_NORMS:
+            raise ValueError(f"input_norm = {self.input_norm!r}: one of {INPUT_NORMS}")
+        if self.backbone == "resnet152":
+            self.trunk = resnet.ResNet(
+                self.stage_sizes, self.stem_width, self.stage_widths, **kinds
+            )
+        elif self.backbone == "small":
+            self.trunk = image_encoder.SmallTrunk(self.width, self.region_size, **kinds)
+        else:
+            raise ValueError(f"backbone = {self.backbone!r}: one of {BACKBONES}")
+        self.linear = nn.Dense(self.feature_dim, **kinds)
+        self.bn = layers.BatchNorm(momentum=0.01, **kinds)
+
+    def pooled(self, images, *, train: bool):
+        """Trunk features [B, C] of images [B, S, S, 3] in [-1, 1]."""
+        train = train and not self.freeze_trunk
+        if self.backbone == "small":
+            return self.trunk(images, train=train)[1]
+        if self.input_size:
+            images = resize.resize(
+                images,
+                self.input_size,
+                align_corners=self.align_corners,
+                antialias=False,
+            )
+        if self.input_norm == "imagenet":
+            mean = jnp.asarray(_IMAGENET_MEAN, images.dtype)
+            std = jnp.asarray(_IMAGENET_STD, images.dtype)
+            images = ((images + 1) / 2 - mean) / std
+        return self.trunk(images, train=train)
+
+    def __call__(self, images, *, train: bool):
+        """Feature of images.
+
+        Args:
+          images: [B, S, S, 3] in [-1, 1].
+          train: use and update the batch statistics.
+
+        Returns:
+          [B, E].
+        """
+        return self.bn(self.linear(self.pooled(images, train=train)), train=train)
+
+
+class CaptionDecoder(nn.Module):
+    """LSTM that writes the caption of an image feature (Eq. 6).
+
+    Attributes:
+      vocab_size: V.
+      embed_dim: E, the dimension of word embeddings and of the image feature.
+      hidden_dim: of every layer.
+      num_layers: LSTM layers.
+    """
+
+    vocab_size: int
+    embed_dim: int = 256
+    hidden_dim: int = 512
+    num_layers: int = 1
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    def setup(self):
+        kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        self.embedding = nn.Embed(self.vocab_size, self.embed_dim, **kinds)
+        self.cells = [
+            recurrent.Recurrent(
+                self.hidden_dim, cell="lstm", name=f"forward_{i}", **kinds
+            )
+            for i in range(self.num_layers)
+        ]
+        self.linear = nn.Dense(self.vocab_size, **kinds)
+
+    def _run(self, x, carries):
+        """Layers over x [B, T, E]: logits [B, T, V] and the layers' last carries."""
+        last = []
+        for layer, carry in zip(self.cells, carries, strict=True):
+            x, carry = layer(x, None, initial=carry)
+            last.append(carry)
+        return self.linear(x), tuple(last)
+
+    def __call__(self, features, tokens):
+        """Word distributions under teacher forcing.
+
+        Args:
+          features: [B, E] image features, the input before the first word.
+          tokens: [B, T] the caption.
+
+        Returns:
+          Logits [B, T, V]; position t has seen the image and words 0..t-1 and
+          predicts word t. Positions from the caption's length on mean nothing.
+        """
+        words = self.embedding(tokens[:, :-1])
+        inputs = jnp.concatenate([features[:, None].astype(words.dtype), words], 1)
+        return self._run(inputs, (None,) * self.num_layers)[0]
+
+    def greedy(self, features, max_words):
+        """The most likely word at every step.
+
+        Args:
+          features: [B, E] image features.
+          max_words: number of steps.
+
+        Returns:
+          ids [B, max_words] int32. Captions carry no end token: the vocabulary is
+          STEM's, so the caller decides where to stop.
+        """
+
+        def step(decoder, state, _):
+            x, carries = state
+            logits, carries = decoder._run(x, carries)
+            ids = logits[:, 0].argmax(-1).astype(jnp.int32)
+            x = decoder.embedding(ids)[:, None].astype(x.dtype)
+            return (x, carries), ids
+
+        # The first step stands before the scan: it has no carry to start from.
+        logits, carries = self._run(features[:, None], (None,) * self.num_layers)
+        first = logits[:, 0].argmax(-1).astype(jnp.int32)
+        x = self.embedding(first)[:, None]
+        scan = nn.scan(
+            step,
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            length=max_words - 1,
+        )
+        _, ids = scan(self, (x, carries), None)
+        return jnp.concatenate([first[:, None], ids.T], axis=1)
+
+
+class Captioner(nn.Module):
+    """STREAM: encoder and decoder."""
+
+    encoder: CaptionEncoder
+    decoder: CaptionDecoder
+
+    def __call__(self, images, tokens, *, train: bool):
+        """Word distributions of captions given images.
+
+        Args:
+          images: [B, S, S, 3] in [-1, 1].
+          tokens: [B, T] the captions.
+          train: use and update the encoder's batch statistics.
+
+        Returns:
+          Logits [B, T, V], position t predicting word t.
+        """
+        return self.decoder(self.encoder(images, train=train), tokens)
+
+    def redescribe(self, images, max_words):
+        """Greedy captions [B, max_words] of images [B, S, S, 3]."""
+        return self.decoder.greedy(self.encoder(images, train=False), max_words)

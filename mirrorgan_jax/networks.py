@@ -1,0 +1,101 @@
+"""The networks that a configuration names."""
+
+import jax.numpy as jnp
+
+from mirrorgan_jax import config as configs
+from mirrorgan_jax.models import (
+    discriminators as discriminator_modules,
+)
+from mirrorgan_jax.models import (
+    glam,
+    image_encoder,
+    stem,
+    stream,
+)
+
+
+def _dtype(config):
+    return jnp.dtype(config.dtype)
+
+
+def text_encoder(config, vocab_size):
+    """STEM for a vocabulary of `vocab_size` words."""
+    c = config.stem
+    return stem.TextEncoder(
+        vocab_size=vocab_size,
+        embed_dim=c.embed_dim,
+        word_dim=c.word_dim,
+        cell=c.cell,
+        dropout=c.dropout,
+        dtype=_dtype(config),
+    )
+
+
+def damsm_image_encoder(config):
+    """The image tower that STEM is pretrained against."""
+    c = config.stem
+    return image_encoder.ImageEncoder(
+        backbone=c.encoder,
+        word_dim=c.word_dim,
+        width=c.encoder_width,
+        region_size=c.region_size,
+        align_corners=c.align_corners,
+        freeze_trunk=not c.train_trunk,
+        dtype=_dtype(config),
+    )
+
+
+def captioner(config, vocab_size):
+    """STREAM for a vocabulary of `vocab_size` words."""
+    c = config.stream
+    encoder = stream.CaptionEncoder(
+        backbone=c.encoder,
+        feature_dim=c.feature_dim,
+        input_norm=c.input_norm,
+        align_corners=c.align_corners,
+        input_size=c.input_size,
+        width=c.encoder_width,
+        region_size=config.stem.region_size,
+        freeze_trunk=not c.train_trunk,
+        dtype=_dtype(config),
+    )
+    decoder = stream.CaptionDecoder(
+        vocab_size=vocab_size,
+        embed_dim=c.feature_dim,
+        hidden_dim=c.hidden_dim,
+        num_layers=c.num_layers,
+        dtype=_dtype(config),
+    )
+    return stream.Captioner(encoder, decoder)
+
+
+def generator(config):
+    """GLAM."""
+    c = config.gan
+    return glam.Generator(
+        stages=c.stages,
+        base_size=c.base_size,
+        ngf=c.ngf,
+        condition_dim=c.condition_dim,
+        num_residual=c.num_residual,
+        softmax_axis=c.sentence_softmax_axis,
+        sentence_conv=c.sentence_conv,
+        word_context=c.word_attention,
+        sentence_context=c.sentence_attention,
+        dtype=_dtype(config),
+    )
+
+
+def discriminators(config):
+    """{"D64": discriminator, ...} of the generator's stages, coarse to fine."""
+    c = config.gan
+    return {
+        f"D{size}": discriminator_modules.Discriminator(
+            image_size=size,
+            ndf=c.ndf,
+            norm=c.d_norm,
+            sentence_dim=c.d_sentence_dim,
+            dtype=_dtype(config),
+        )
+        for size in configs.stage_sizes(c)
+    }

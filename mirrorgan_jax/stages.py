@@ -1,0 +1,360 @@
+"""The training stages of a configuration, ready for the loop."""
+
+import functools
+
+import optax
+
+from mirrorgan_jax import checkpoint, networks
+from mirrorgan_jax import config as configs
+from mirrorgan_jax import evaluator as evaluators
+from mirrorgan_jax.data import pipeline
+from mirrorgan_jax.training import (
+    gan_step,
+    loop,
+    stem_step,
+    stream_step,
+)
+from mirrorgan_jax.training import state as states
+from mirrorgan_jax.weights import backbones
+
+_BACKBONES = {
+    "stem": ("inception_v3", "stem_trunk", "Inception-v3", "inception_v3.tv_in1k"),
+    "stream": ("resnet152", "stream_trunk", "ResNet-152", "resnet152.tv_in1k"),
+}
+
+
+def missing_backbone(config, stage):
+    """What is wrong with the pretrained backbone of a stage, or None.
+
+    A stage whose trunk is an ImageNet network needs the file of its weights, or
+    the explicit switch `weights.random`.
+    """
+    if stage not in _BACKBONES or config.weights.random:
+        return None
+    name, key, title, timm_name = _BACKBONES[stage]
+    if config[stage].encoder != name or config.weights[key]:
+        return None
+    return (
+        f"config.weights.{key} is empty: stage {stage} needs {title} trained on"
+        f" ImageNet as a .safetensors file, either the model {timm_name} of timm or"
+        f" torchvision's {name} (IMAGENET1K_V1) saved with safetensors; with"
+        " --config.weights.random=True the stage goes on with a random one"
+    )
+
+
+def _trunk(config, stage):
+    """(params, batch_stats) of a stage's pretrained trunk, or None."""
+    name, key, *_ = _BACKBONES[stage]
+    path = config.weights[key]
+    if config[stage].encoder != name or not path:
+        return None
+    tree = getattr(backbones, name)(path)
+    return tree["params"], tree["batch_stats"]
+
+
+def _batches(config, stage, split, image_size):
+    return lambda start, rows: pipeline.train_batches(
+        split,
+        batch_size=config[stage].batch_size,
+        image_size=image_size,
+        num_words=config.text.num_words,
+        seed=config.seed,
+        start_step=start,
+        rows=rows,
+    )
+
+
+def make_evaluator(config, dataset, mesh, *, count, generator=None):
+    """The evaluator of a configuration on `count` test examples (0: all)."""
+    protocol = evaluators.make_protocol(
+        dataset.test,
+        count=count,
+        num_words=config.text.eval_words,
+        pool_size=config.eval.pool_size,
+        seed=config.seed,
+    )
+    return evaluators.Evaluator(
+        dataset.test,
+        protocol,
+        mesh,
+        batch_size=config.eval.batch_size,
+        text_encoder=networks.text_encoder(config, len(dataset.vocab)),
+        image_encoder=networks.damsm_image_encoder(config),
+        generator=generator,
+        z_dim=config.gan.z_dim,
+        condition_dim=config.gan.condition_dim,
+        seed=config.seed,
+    )
+
+
+def stem_stage(config, dataset, mesh, workdir):
+    """STEM pretraining with the DAMSM losses."""
+    del workdir  # the first stage needs nothing of another
+    c = config.stem
+    text = networks.text_encoder(config, len(dataset.vocab))
+    image = networks.damsm_image_encoder(config)
+    steps_per_epoch = max(len(dataset.train) // c.batch_size, 1)
+    schedule = states.learning_rate(
+        c.learning_rate,
+        schedule=c.schedule,
+        num_steps=c.num_steps,
+        steps_per_epoch=steps_per_epoch,
+        decay_per_epoch=c.decay_per_epoch,
+    )
+    optimizer = stem_step.make_optimizer(
+        adam_b1=c.adam_b1,
+        adam_b2=c.adam_b2,
+        clip_norm=c.clip_norm,
+        train_trunk=c.train_trunk,
+    )
+    loss = stem_step.make_loss(
+        text, image, gamma1=c.gamma1, gamma2=c.gamma2, gamma3=c.gamma3
+    )
+    update = stem_step.make_update(
+        loss,
+        optimizer,
+        schedule,
+        reset_every=steps_per_epoch if c.reset_adam_every_epoch else 0,
+    )
+    create = stem_step.make_create_state(
+        text,
+        image,
+        optimizer,
+        image_size=c.image_size,
+        num_words=config.text.num_words,
+    )
+    evaluator = make_evaluator(config, dataset, mesh, count=config.eval.quick_images)
+
+    def evaluate_state(state):
+        real = evaluator.real_codes(states.weights(state.image), c.image_size)
+        sentences = evaluator.sentence_codes(states.weights(state.text))
+        return _ranks("real", evaluator.r_precision(real, sentences))
+
+    return loop.Stage(
+        name="stem",
+        settings=c,
+        create=create,
+        pretrained=lambda: _trunk(config, "stem"),
+        seed=config.seed,
+        train_step=stem_step.make_train_step(update),
+        frozen={},
+        batches=_batches(config, "stem", dataset.train, c.image_size),
+        evaluate=evaluate_state,
+        metric="real_top1",
+    )
+
+
+def _ranks(prefix, values):
+    return {f"{prefix}_{name}": value for name, value in values.items()}
+
+
+def load_stem(config, workdir, mesh):
+    """{"text", "image"}: variables of the finished STEM stage.
+
+    Raises:
+      FileNotFoundError: STEM has no checkpoint in the workdir.
+    """
+    tree = _load(config, workdir, "stem", mesh)
+    return {
+        tower: {key: tree[tower][key] for key in ("params", "batch_stats")}
+        for tower in ("text", "image")
+    }
+
+
+def load_stream(config, workdir, mesh):
+    """Variables of the finished STREAM stage; as `load_stem`."""
+    tree = _load(config, workdir, "stream", mesh)["captioner"]
+    return {key: tree[key] for key in ("params", "batch_stats")}
+
+
+def load_generator(config, workdir, mesh):
+    """(step, {params, batch_stats} of the generator's moving average)."""
+    step, tree = _load_item(config, workdir, "gan", "ema", mesh)
+    return step, tree
+
+
+def _load(config, workdir, stage, mesh):
+    return _load_item(config, workdir, stage, "state", mesh)[1]
+
+
+def _load_item(config, workdir, stage, item, mesh):
+    if not finished_steps(workdir, stage):
+        raise FileNotFoundError(
+            f"there is no {stage} checkpoint in"
+            f" {checkpoint.directory(workdir, stage)}: run --stage={stage} first"
+        )
+    metric, lower = METRICS[stage]
+    checkpoints = checkpoint.Checkpoints(
+        workdir, stage, metric=metric, lower_is_better=lower
+    )
+    try:
+        best = config.weights.checkpoint == "best"
+        step = checkpoints.best_step() if best else checkpoints.latest_step()
+        return step, checkpoints.restored_tree(step, item, mesh)
+    finally:
+        checkpoints.close()
+
+
+# The metric of each stage that decides its best checkpoint; lower is better?
+METRICS = {
+    "stem": ("real_top1", False),
+    "stream": ("matched", True),
+    "gan": ("generated_top1", False),
+}
+
+
+def finished_steps(workdir, stage):
+    """Steps of the stage's newest checkpoint, 0 without one."""
+    folder = checkpoint.directory(workdir, stage)
+    if not folder.exists():
+        return 0
+    return max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)
+
+
+def stream_stage(config, dataset, mesh, workdir):
+    """STREAM pretraining by captioning real images."""
+    c = config.stream
+    captioner = networks.captioner(config, len(dataset.vocab))
+    optimizer = stream_step.make_optimizer(
+        states.learning_rate(
+            c.learning_rate, schedule=c.schedule, num_steps=c.num_steps
+        ),
+        adam_b1=c.adam_b1,
+        adam_b2=c.adam_b2,
+        train_trunk=c.train_trunk,
+    )
+    create = stream_step.make_create_state(
+        captioner, optimizer, image_size=c.image_size, num_words=config.text.num_words
+    )
+    evaluator = make_evaluator(config, dataset, mesh, count=config.eval.quick_images)
+    gate = stream_step.make_gate(captioner)
+
+    def trunk():
+        if not c.trunk_from_stem:
+            return _trunk(config, "stream")
+        image = load_stem(config, workdir, mesh)["image"]
+        return image["params"]["trunk"], image["batch_stats"]["trunk"]
+
+    return loop.Stage(
+        name="stream",
+        settings=c,
+        create=create,
+        pretrained=trunk,
+        seed=config.seed + 1,
+        train_step=stream_step.make_train_step(
+            captioner, optimizer, reduction=c.caption_reduction
+        ),
+        frozen={},
+        batches=_batches(config, "stream", dataset.train, c.image_size),
+        evaluate=lambda state: evaluators.cross_entropies(
+            evaluator,
+            gate,
+            states.weights(state.captioner),
+            image_size=c.image_size,
+            num_words=config.text.num_words,
+        ),
+        metric="matched",
+        lower_is_better=True,
+    )
+
+
+def check_gate(config, dataset, mesh, stream):
+    """Refuses a STREAM that redescribes without looking at the image.
+
+    Raises:
+      ValueError: captions fit a shuffled image almost as well as their own.
+    """
+    evaluator = make_evaluator(config, dataset, mesh, count=config.eval.quick_images)
+    gate = stream_step.make_gate(networks.captioner(config, len(dataset.vocab)))
+    result = evaluators.cross_entropies(
+        evaluator,
+        gate,
+        stream,
+        image_size=config.stream.image_size,
+        num_words=config.text.num_words,
+    )
+    text = (
+        f"STREAM's cross entropy a word is {result['matched']:.3f} on matched and"
+        f" {result['shuffled']:.3f} on shuffled test images"
+    )
+    if not result["margin"] >= config.stream.gate_margin:
+        raise ValueError(
+            f"{text}: the difference must be stream.gate_margin ="
+            f" {config.stream.gate_margin} or more, or STREAM only guesses captions"
+            " without the image and teaches the generator nothing. Train it longer"
+            " (stream.num_steps), or start its trunk from STEM's"
+            " (stream.trunk_from_stem)"
+        )
+    print(f"gate passed: {text}", flush=True)
+
+
+def gan_stage(config, dataset, mesh, workdir):
+    """GLAM against its discriminators, mirrored by the frozen STREAM."""
+    c = config.gan
+    stem = load_stem(config, workdir, mesh)
+    stream = load_stream(config, workdir, mesh) if c.lambda_stream else {}
+    if c.lambda_stream and not finished_steps(workdir, "gan"):
+        check_gate(config, dataset, mesh, stream)
+    modules = gan_step.Networks(
+        text_encoder=networks.text_encoder(config, len(dataset.vocab)),
+        captioner=networks.captioner(config, len(dataset.vocab)),
+        generator=networks.generator(config),
+        discriminators=networks.discriminators(config),
+    )
+    optimizers = {
+        "G": optax.adam(c.g_learning_rate, b1=c.adam_b1, b2=c.adam_b2),
+        "D": optax.adam(c.d_learning_rate, b1=c.adam_b1, b2=c.adam_b2),
+    }
+    weights = gan_step.Weights(**{key: c[key] for key in gan_step.Weights._fields})
+    sizes = configs.stage_sizes(c)
+    evaluator = make_evaluator(
+        config,
+        dataset,
+        mesh,
+        count=config.eval.quick_images,
+        generator=modules.generator,
+    )
+    create = gan_step.make_create_state(
+        modules,
+        optimizers,
+        word_dim=config.stem.word_dim,
+        z_dim=c.z_dim,
+        condition_dim=c.condition_dim,
+    )
+
+    @functools.cache
+    def sentence_codes():
+        return evaluator.sentence_codes(stem["text"])
+
+    def evaluate_state(state):
+        codes = evaluator.generated_codes(state.ema, stem["text"], stem["image"])
+        return _ranks("generated", evaluator.r_precision(codes, sentence_codes()))
+
+    def sample(state, step):
+        rows = evaluators.sample_rows(len(evaluator.protocol), config.eval.samples)
+        grid = evaluators.sample_grid(evaluator, state.ema, stem["text"], rows)
+        evaluators.write_sample(workdir, f"{step:07d}", grid)
+
+    return loop.Stage(
+        name="gan",
+        settings=c,
+        create=create,
+        pretrained=lambda: None,
+        seed=config.seed + 2,
+        train_step=gan_step.make_train_step(
+            modules,
+            optimizers,
+            weights,
+            sizes=sizes,
+            z_dim=c.z_dim,
+            condition_dim=c.condition_dim,
+        ),
+        frozen={"stem": stem["text"], "stream": stream},
+        batches=_batches(config, "gan", dataset.train, sizes[-1]),
+        evaluate=evaluate_state,
+        metric="generated_top1",
+        sample=sample if config.eval.samples else None,
+    )
+
+
+MAKERS = {"stem": stem_stage, "stream": stream_stage, "gan": gan_stage}

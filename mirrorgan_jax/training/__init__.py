@@ -1,0 +1,1 @@
+"""Train states, one pure jitted step a stage, and the loop that drives them."""

@@ -1,0 +1,260 @@
+"""The one training loop: resume, step, log, evaluate, save, for every stage."""
+
+import dataclasses
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from mirrorgan_jax import checkpoint, sharding, telemetry
+from mirrorgan_jax.training import state as states
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: what was running is saved, the process should exit 0."""
+
+
+class Diverged(FloatingPointError):
+    """A loss or a parameter is NaN or infinite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What the loop needs to know of a training stage.
+
+    Attributes:
+      name: "stem", "stream" or "gan".
+      settings: the stage's group of the configuration (steps and cadences).
+      create: pure `create(key, trunk)`; the state at step 0.
+      pretrained: function without arguments; `create`'s trunk, or None.
+      seed: of the initial state and of everything random in the step.
+      train_step: pure `(state, frozen, batch, key) -> (state, metrics)`.
+      frozen: what the step reads and never changes.
+      batches: `batches(start_step, rows)` yields this process's rows of batches.
+      evaluate: `evaluate(state)` returns {name: number}.
+      metric: name among them that decides the best checkpoint.
+      lower_is_better: whether a smaller metric is better.
+      sample: `sample(state, step)` writes a sample grid; None: no samples.
+    """
+
+    name: str
+    settings: Any
+    create: Callable[..., Any]
+    pretrained: Callable[[], Any]
+    seed: int
+    train_step: Callable[..., Any]
+    frozen: Any
+    batches: Callable[[int, np.ndarray], Iterator[dict]]
+    evaluate: Callable[[Any], dict]
+    metric: str
+    lower_is_better: bool = False
+    sample: Callable[[Any, int], None] | None = None
+
+
+class _Termination:
+    """Turns SIGTERM into a flag for as long as the loop runs."""
+
+    def __init__(self):
+        self.requested = False
+
+    def __enter__(self):
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._previous = signal.signal(signal.SIGTERM, self._request)
+        return self
+
+    def _request(self, *unused):
+        self.requested = True
+
+    def __exit__(self, *unused):
+        if self._main:
+            signal.signal(signal.SIGTERM, self._previous)
+
+
+def due(step, every, last):
+    """Whether something with a cadence happens after `step`; always at the last."""
+    return step == last or step % every == 0
+
+
+def _checked(stage, first_step, pending):
+    """Means of the pending steps' metrics, refused where one is not finite."""
+    rows = jax.device_get(pending)
+    for offset, row in enumerate(rows):
+        wrong = [name for name, value in row.items() if not np.isfinite(value)]
+        if wrong:
+            network = wrong[0].partition("/")[0]
+            raise Diverged(
+                f"stage {stage.name}, step {first_step + offset}: network {network}"
+                f" has {wrong[0]} = {row[wrong[0]]}; training stopped and the last"
+                " good checkpoint is kept. A lower learning rate or"
+                " gan.d_norm = spectral often helps"
+            )
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+@jax.jit
+def _finite(state):
+    return jax.tree.map(
+        lambda x: (
+            jnp.isfinite(x).all()
+            if jnp.issubdtype(x.dtype, jnp.inexact)
+            else jnp.array(True)
+        ),
+        state,
+    )
+
+
+def _check_state(stage, step, state):
+    """Refuses to save a state that holds NaN or Inf."""
+    for path, finite in jax.tree_util.tree_leaves_with_path(
+        jax.device_get(_finite(state))
+    ):
+        if not finite:
+            raise Diverged(
+                f"stage {stage.name}, step {step}:"
+                f" {jax.tree_util.keystr(path, simple=True, separator='.')} is not"
+                " finite; training stopped and the last good checkpoint is kept"
+            )
+
+
+_FREE_KEYS = ("num_steps", "gate_margin")
+
+
+def check_resumable(name, saved, saved_vocab, config, vocab):
+    """Refuses to go on with a run under settings that it was not started with.
+
+    Args:
+      name: the stage.
+      saved: configuration beside the checkpoint, a dictionary.
+      saved_vocab: list of words beside it.
+      config, vocab: the present ones.
+
+    Raises:
+      ValueError: every key that differs, with both values.
+    """
+    pairs = [("seed", saved["seed"], config["seed"])]
+    for group in ("text", "data", name):
+        for key in sorted(set(saved[group]) | set(config[group])):
+            if key in _FREE_KEYS or key.endswith(("_every_steps", "root", "source")):
+                continue
+            old, new = saved[group].get(key), config[group].get(key)
+            pairs.append((f"{group}.{key}", old, new))
+    different = [f"{k} = {n!r}, was {o!r}" for k, o, n in pairs if o != n]
+    if list(saved_vocab) != list(vocab):
+        different.append(f"a vocabulary of {len(vocab)} words, was {len(saved_vocab)}")
+    if different:
+        raise ValueError(
+            f"the {name} checkpoints of this workdir were made with other settings:"
+            f" {'; '.join(different)}. Take the old values or another --workdir"
+        )
+
+
+def run_stage(stage, *, workdir, config, vocab, mesh):
+    """Trains a stage from where it stopped to its last step.
+
+    Args:
+      stage: `Stage`.
+      workdir: the run's folder, local or a bucket.
+      config: resolved configuration as a dictionary, saved beside the weights.
+      vocab: list of words, saved beside the weights.
+      mesh: device mesh.
+
+    Raises:
+      Diverged: a loss or parameter is not finite.
+      Terminated: SIGTERM; the state is saved.
+      ValueError: the checkpoints were made with other settings.
+    """
+    c = stage.settings
+    checkpoints = checkpoint.Checkpoints(
+        workdir, stage.name,
+        metric=stage.metric, lower_is_better=stage.lower_is_better,
+    )  # fmt: skip
+    try:
+        # 1. The state: fresh, or the newest complete checkpoint.
+        key = jax.random.key(stage.seed)
+        start = checkpoints.latest_step() or 0
+        if start:
+            saved = checkpoints.restored_json(start)
+            check_resumable(stage.name, *saved, config, vocab)
+        if start >= c.num_steps:
+            return
+        if start:
+            body, ema = _split(states.abstract(stage.create, mesh, key))
+            body, ema = checkpoints.restore(start, body, ema=ema)
+            state = body if ema is None else body.replace(ema=ema)
+            logging.info("%s: goes on after step %d", stage.name, start)
+        else:
+            state = states.create(stage.create, mesh, key, stage.pretrained())
+        # 2. The steps.
+        with telemetry.MetricLog(workdir, stage.name, start) as log:
+            _train(stage, state, start, checkpoints, log, config, vocab, mesh)
+    finally:
+        checkpoints.close()
+
+
+def _split(state):
+    """(state without its moving average, the average or None)."""
+    if getattr(state, "ema", None) is None:
+        return state, None
+    return state.replace(ema=None), state.ema
+
+
+def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
+    c, last = stage.settings, stage.settings.num_steps
+    placed = jax.tree.map(lambda x: x.sharding, state)
+    train_step = jax.jit(
+        stage.train_step, donate_argnums=0, out_shardings=(placed, None)
+    )
+    key = jax.random.key(stage.seed)
+    rows = sharding.local_rows(mesh, c.batch_size)
+    batches = stage.batches(start, rows)
+    pending = []
+
+    def save(step, metrics):
+        _check_state(stage, step, state)
+        log.flush()  # before the checkpoint: a resume writes later rows only
+        body, ema = _split(state)
+        checkpoints.save(
+            step, body, ema=ema, config=config, vocab=vocab, metrics=metrics
+        )
+
+    with (
+        _Termination() as termination,
+        telemetry.Progress(stage.name, last, initial=start) as progress,
+        jax.set_mesh(mesh),
+    ):
+        for step in range(start + 1, last + 1):
+            batch = sharding.global_batch(mesh, rows, next(batches), c.batch_size)
+            state, metrics = train_step(state, stage.frozen, batch, key)
+            pending.append(metrics)
+            shown = {}
+            stop = termination.requested
+            if stop or due(step, c.log_every_steps, last):
+                means = _checked(stage, step - len(pending) + 1, pending)
+                log.write(step, means)
+                shown = {k: v for k, v in means.items() if k.endswith("/loss")}
+                pending.clear()
+            progress.update(1, **shown)
+            if stop:
+                save(step, None)
+                checkpoints.wait()
+                raise Terminated(f"{stage.name}: saved step {step}")
+            results = None
+            if due(step, c.eval_every_steps, last):
+                results = stage.evaluate(state)
+                log.write(step, {f"eval/{k}": v for k, v in results.items()})
+                progress.note(_described(stage.name, step, results))
+            if due(step, c.checkpoint_every_steps, last):
+                save(step, results)
+            if stage.sample and due(step, c.sample_every_steps, last):
+                stage.sample(state, step)
+
+
+def _described(name, step, results):
+    text = ", ".join(f"{key} {value:.4g}" for key, value in results.items())
+    return f"{name} step {step}: {text}"

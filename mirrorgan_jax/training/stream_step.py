@@ -1,0 +1,96 @@
+"""STREAM pretraining: captioning with teacher forcing (paper 3.3, Eq. 6 and 8)."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from mirrorgan_jax.losses import captioning
+from mirrorgan_jax.models import resize
+from mirrorgan_jax.training import state as states
+
+
+@flax.struct.dataclass
+class StreamState:
+    """State of STREAM pretraining: updates done, and the captioner."""
+
+    step: jax.Array
+    captioner: states.NetworkState
+
+
+def _in_trunk(path):
+    return path[:2] == ("encoder", "trunk")
+
+
+def make_optimizer(schedule, *, adam_b1, adam_b2, train_trunk):
+    """Adam on decoder, linear and batch norm, and on the trunk if it learns."""
+    adam = optax.adam(schedule, b1=adam_b1, b2=adam_b2)
+    return adam if train_trunk else states.freeze(adam, _in_trunk)
+
+
+def make_create_state(captioner, optimizer, *, image_size, num_words):
+    """A function `create(key, trunk=None) -> StreamState` at step 0.
+
+    `trunk` is a pair of trees (params, batch_stats) that replaces the encoder's
+    random trunk.
+    """
+
+    def create(key, trunk=None):
+        images = jnp.zeros((2, image_size, image_size, 3))
+        tokens = jnp.ones((2, num_words), jnp.int32)
+        variables = jax.tree.map(
+            lambda x: x, dict(captioner.init(key, images, tokens, train=False))
+        )
+        if trunk is not None:
+            for collection, tree in zip(("params", "batch_stats"), trunk, strict=True):
+                encoder = {**variables[collection]["encoder"], "trunk": tree}
+                variables[collection] = {**variables[collection], "encoder": encoder}
+        return StreamState(
+            step=jnp.zeros((), jnp.int32),
+            captioner=states.NetworkState.create(variables, optimizer),
+        )
+
+    return create
+
+
+def make_train_step(captioner, optimizer, *, reduction):
+    """The pure step `train_step(state, frozen, batch, key) -> (state, metrics)`."""
+
+    def loss(params, state, images, tokens, length):
+        logits, updated = captioner.apply(
+            state.captioner.variables(params), images, tokens,
+            train=True, mutable=["batch_stats"],
+        )  # fmt: skip
+        value = captioning.caption_loss(logits, tokens, length, reduction=reduction)
+        return value, updated["batch_stats"]
+
+    def train_step(state, frozen, batch, key):
+        del frozen, key  # nothing is frozen outside the state, nothing is random
+        images = resize.from_uint8(batch["image"])
+        (value, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(
+            state.captioner.params, state, images, batch["tokens"], batch["length"]
+        )
+        metrics = {"STREAM/loss": value, "STREAM/grad_norm": optax.global_norm(grads)}
+        network = state.captioner.updated(optimizer, grads, batch_stats)
+        return state.replace(step=state.step + 1, captioner=network), metrics
+
+    return train_step
+
+
+def make_gate(captioner):
+    """How much better captions fit their own image than the next one's.
+
+    Returns:
+      `gate(variables, images [B, S, S, 3] in [-1, 1], tokens, length) -> (matched,
+      shuffled)` mean cross entropy a word, nats; in the second, image i+1 is
+      redescribed by caption i.
+    """
+
+    def gate(variables, images, tokens, length):
+        def cross_entropy(pictures):
+            logits = captioner.apply(variables, pictures, tokens, train=False)
+            return captioning.caption_loss(logits, tokens, length, reduction="mean")
+
+        return cross_entropy(images), cross_entropy(jnp.roll(images, -1, axis=0))
+
+    return gate

@@ -1,0 +1,1 @@
+"""Weights of PyTorch networks in our trees, and back."""

@@ -1,0 +1,86 @@
+"""Shapes, sizes and branches of the generator."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mirrorgan_jax.models import glam
+
+
+def inputs(z=5, condition=6, dim=8, words=7):
+    key = jax.random.key(1)
+    mask = jnp.arange(words) < jnp.array([[words], [3]])
+    return (
+        jax.random.normal(key, (2, z)),
+        jax.random.normal(key, (2, condition)),
+        jax.random.normal(key, (2, dim)),
+        jax.random.normal(key, (2, words, dim)),
+        mask,
+    )
+
+
+def small(**kwargs):
+    return glam.Generator(**{"base_size": 16, "ngf": 2, "condition_dim": 6, **kwargs})
+
+
+def shapes(module, *args):
+    init = functools.partial(module.init, train=False)
+    return jax.eval_shape(init, jax.random.key(0), *args)["params"]
+
+
+def test_full_size_has_the_papers_number_of_parameters():
+    params = shapes(glam.Generator(sentence_conv=True), *inputs(100, 100, 256, 18))
+    assert sum(p.size for p in jax.tree.leaves(params)) == 7_105_392
+
+
+@pytest.mark.parametrize(("stages", "base_size"), [(1, 16), (2, 32), (3, 16), (3, 64)])
+def test_output_has_every_stage(stages, base_size):
+    module = small(stages=stages, base_size=base_size)
+    init = functools.partial(module.init_with_output, train=False)
+    out, _ = jax.eval_shape(init, jax.random.key(0), *inputs())
+    sizes = [base_size * 2**i for i in range(stages)]
+    assert [x.shape for x in out.images] == [(2, q, q, 3) for q in sizes]
+    before = sizes[:-1]
+    assert [x.shape for x in out.word_attention] == [(2, q, q, 7) for q in before]
+    assert [x.shape for x in out.sentence_attention] == [(2, q, q, 2) for q in before]
+    assert out.mu.shape == out.logvar.shape == (2, 6)
+
+
+@pytest.mark.parametrize("words", [False, True])
+@pytest.mark.parametrize("sentence", [False, True])
+def test_contexts_can_be_switched_off(words, sentence):
+    module = small(stages=2, word_context=words, sentence_context=sentence)
+    stage = shapes(module, *inputs())["stage_1"]
+    assert stage["reduce"]["kernel"].shape[2] == 2 * (1 + words + sentence)
+    expected = words * {"word_projection"} | sentence * {"sentence_projection"}
+    assert set(stage.get("attention", {})) == expected
+
+
+def test_padding_and_batch_companions_have_no_influence():
+    module = small(stages=2)
+    z, eps, sentence, words, mask = inputs()
+    init = jax.jit(functools.partial(module.init, train=False))
+    variables = init(jax.random.key(0), z, eps, sentence, words, mask)
+    apply = functools.partial(module.apply, variables, train=False)
+    both = apply(z, eps, sentence, words.at[1, 3:].set(9.0), mask)
+    rows = slice(1, 2)
+    alone = apply(z[rows], eps[rows], sentence[rows], words[rows, :3], mask[rows, :3])
+    np.testing.assert_allclose(both.images[1][rows], alone.images[1], atol=1e-5)
+
+
+def test_bfloat16_keeps_images_and_statistics_wide():
+    module = small(stages=2, dtype=jnp.bfloat16)
+    init = functools.partial(module.init_with_output, train=True)
+    out, variables = jax.eval_shape(init, jax.random.key(0), *inputs())
+    assert {x.dtype for x in jax.tree.leaves((out, variables))} == {
+        jnp.dtype(jnp.float32)
+    }
+
+
+@pytest.mark.parametrize(("key", "value"), [("stages", 4), ("base_size", 48)])
+def test_unsupported_sizes_are_refused(key, value):
+    with pytest.raises(ValueError, match=f"{key} = {value}"):
+        shapes(small(**{key: value}), *inputs())

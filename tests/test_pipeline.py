@@ -1,0 +1,261 @@
+"""Preparation of toybirds and the stateless pipeline."""
+
+import dataclasses
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mirrorgan_jax.data import builder, datasets, images, pipeline, toybirds
+
+OPTIONS = {
+    "image_size": 32,
+    "train_images_per_species": 1,
+    "test_images_per_species": 1,
+    "seed": 3,
+}
+SIZES = {"batch_size": 6, "image_size": 32, "num_words": 8}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("prepared")
+    return datasets.load("toybirds", data_root=root, **OPTIONS)
+
+
+@pytest.fixture(params=["resized", "decoded"])
+def path(request, monkeypatch):
+    """Both ways to make training batches: from kept pictures, and from records."""
+    if request.param == "decoded":
+        monkeypatch.setattr(pipeline, "_RESIZED_BYTES", 0)
+
+
+def _take(split, count, **keys):
+    arguments = {**SIZES, "seed": 5, **keys}
+    return list(itertools.islice(pipeline.train_batches(split, **arguments), count))
+
+
+def _assert_equal(actual, expected):
+    assert actual.keys() == expected.keys()
+    for key in expected:
+        np.testing.assert_array_equal(actual[key], expected[key], err_msg=key)
+
+
+def test_prepared_data_holds_what_was_drawn(data):
+    assert (len(data.train), len(data.test)) == (150, 50)
+    bird = toybirds.example("test", 4, seed=3, images_per_species=1, size=32)
+    assert data.test.texts[4] == bird["captions"]
+    assert data.test.class_ids[4] == bird["class_id"]
+    np.testing.assert_array_equal(data.test.attributes[4], bird["attributes"])
+    assert data.test.attributes.shape == (50, len(toybirds.ATTRIBUTES))
+    assert not set(data.train.class_ids) & set(data.test.class_ids)
+    assert data.vocab.decode(data.test.captions[4][0])
+    picture = pipeline._decode(data.test.records([4])[0], np.zeros(4, np.int32))
+    np.testing.assert_array_equal(picture.numpy(), bird["image"])
+
+
+def test_preparation_happens_once(data, tmp_path, monkeypatch):
+    first = builder.prepare("toybirds", data_root=tmp_path, **OPTIONS)
+
+    def fail(*args, **kwargs):
+        raise AssertionError("prepared again")
+
+    monkeypatch.setattr(builder, "_write", fail)
+    assert builder.prepare("toybirds", data_root=tmp_path, **OPTIONS) == first
+
+
+def test_error_in_preparation_leaves_nothing(tmp_path, monkeypatch):
+    def drawn(split, count, **options):
+        yield from itertools.islice(builder_drawn(split, count, **options), 3)
+        raise RuntimeError("out of paint")
+
+    builder_drawn = builder._drawn
+    monkeypatch.setattr(builder, "_drawn", drawn)
+    with pytest.raises(RuntimeError, match="out of paint"):
+        builder.prepare("toybirds", data_root=tmp_path / "data", **OPTIONS)
+    assert not (tmp_path / "data").exists()
+
+
+def test_killed_preparation_is_never_read_and_is_removed(tmp_path):
+    options = {**OPTIONS, "train_images_per_species": 4}
+    code = (
+        "from mirrorgan_jax.data import builder;"
+        f"builder.prepare('toybirds', data_root={str(tmp_path)!r}, **{options})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    while not list(tmp_path.glob("toybirds/*/*incomplete*")):
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list(tmp_path.glob(f"toybirds/*/{builder.VERSION}"))
+    target = builder.prepare("toybirds", data_root=tmp_path, **options)
+    assert [p.name for p in target.parent.iterdir()] == [builder.VERSION]
+
+
+def test_batch_has_the_agreed_shapes_and_types(data, path):
+    (batch,) = _take(data.train, 1)
+    assert {k: (v.shape, v.dtype.name) for k, v in batch.items()} == {
+        "image": ((6, 32, 32, 3), "uint8"),
+        "tokens": ((6, 8), "int32"),
+        "length": ((6,), "int32"),
+        "class_id": ((6,), "int32"),
+        "index": ((6,), "int32"),
+    }
+    np.testing.assert_array_equal(
+        batch["class_id"], data.train.class_ids[batch["index"]]
+    )
+    words = np.arange(8) < batch["length"][:, None]
+    np.testing.assert_array_equal(batch["tokens"] > 0, words)
+
+
+def test_same_seed_gives_the_same_stream_and_another_seed_another(data, path):
+    first, second = _take(data.train, 4), _take(data.train, 4)
+    for a, b in zip(first, second, strict=True):
+        _assert_equal(a, b)
+    other = _take(data.train, 1, seed=6)[0]
+    assert (other["index"] != first[0]["index"]).any()
+
+
+def test_start_step_resumes_the_stream_across_epochs(data, path):
+    whole = _take(data.train, 60)  # 2.4 epochs
+    for start in (1, 24, 25, 51):
+        _assert_equal(_take(data.train, 1, start_step=start)[0], whole[start])
+
+
+def test_every_epoch_holds_every_picture_once_in_another_order(data, path):
+    indices = np.concatenate([b["index"] for b in _take(data.train, 51)])
+    epochs = indices[:300].reshape(2, 150)
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(150))
+    assert (epochs[0] != epochs[1]).any()
+    assert (epochs[0] != np.arange(150)).any()
+
+
+@pytest.mark.parametrize("parts", [([0, 1, 2], [3, 4, 5]), ([5, 0], [1, 4, 2, 3])])
+def test_rows_of_processes_join_to_the_global_batch(data, path, parts):
+    whole = _take(data.train, 28)
+    for rows in parts:
+        for part, batch in zip(_take(data.train, 28, rows=rows), whole, strict=True):
+            _assert_equal(part, {key: value[rows] for key, value in batch.items()})
+
+
+def test_kept_and_decoded_pictures_agree_within_one_grey_level(data, monkeypatch):
+    kept = _take(data.train, 5)
+    monkeypatch.setattr(pipeline, "_RESIZED_BYTES", 0)
+    for a, b in zip(kept, _take(data.train, 5), strict=True):
+        difference = a.pop("image").astype(int) - b.pop("image").astype(int)
+        assert np.abs(difference).max() <= 1
+        _assert_equal(a, b)
+
+
+def test_boxes_crop_photographs_and_not_drawn_birds(data, monkeypatch):
+    whole = _take(data.train, 1)[0]["image"]
+    boxes = np.tile(np.array([2, 10, 8, 6], np.int32), (150, 1))
+    split = dataclasses.replace(data.train, boxes=boxes)
+    np.testing.assert_array_equal(_take(split, 1)[0]["image"], whole)
+    split = dataclasses.replace(split, crop_to_box=True)
+    cropped = _take(split, 1)[0]["image"]
+    assert np.abs(whole.astype(int) - cropped).mean() > 10
+    monkeypatch.setattr(pipeline, "_RESIZED_BYTES", 0)
+    decoded = _take(split, 1)[0]["image"]
+    assert np.abs(decoded.astype(int) - cropped).max() <= 1
+
+
+def test_large_splits_are_read_from_disk_alike(data, monkeypatch):
+    monkeypatch.setattr(datasets, "_CACHE_BYTES", 0)
+    split = dataclasses.replace(data.test, _source=None)
+    assert split.records([3, 1, 3]) == data.test.records([3, 1, 3])
+    assert not isinstance(split._source, list)
+
+
+def test_resized_pictures_are_made_once_and_for_one_size(data):
+    split = dataclasses.replace(data.test)
+    _take(split, 1)
+    first = split.resized[32]
+    _take(split, 1)
+    assert split.resized[32] is first
+    _take(split, 1, image_size=16)
+    assert list(split.resized) == [16]
+
+
+def test_choices_are_spread_and_subsets_keep_order():
+    captions = [list(range(1, 31)), list(range(31, 36))]
+    draws = [pipeline.element_choices(1, i, captions, 18) for i in range(400)]
+    long = [ids for ids, _, _ in draws if ids[0] <= 30]
+    assert 150 < len(long) < 250
+    assert all(len(ids) == 18 and ids == sorted(set(ids)) for ids in long)
+    counts = np.bincount(np.concatenate(long), minlength=31)[1:] / len(long)
+    assert np.abs(counts - 18 / 30).max() < 0.15
+    assert 150 < sum(flip for _, _, flip in draws) < 250
+    assert len({draw for _, draw, _ in draws}) == 400
+    assert all(0 <= v < 2**31 for _, draw, _ in draws for v in draw)
+
+
+def test_training_flips_and_crops_the_picture(data):
+    target = [b for b in _take(data.train, 100) if 0 in b["index"]]
+    pictures = [b["image"][list(b["index"]).index(0)] for b in target]
+    assert len(pictures) >= 3
+    assert any((a != b).any() for a, b in itertools.combinations(pictures, 2))
+
+
+def test_eval_batches_take_centre_first_words_and_mark_padding(data):
+    split, indices, captions = data.test, [7, 0, 7, 49], [0, 9, 3, 2]
+    batches = list(
+        pipeline.eval_batches(
+            split,
+            indices=indices,
+            captions=captions,
+            batch_size=3,
+            image_size=32,
+            num_words=6,
+        )
+    )
+    assert [b["valid"].tolist() for b in batches] == [[True] * 3, [True, False, False]]
+    assert [b["index"].tolist() for b in batches] == [[7, 0, 7], [49, 49, 49]]
+    for i, (index, caption) in enumerate(zip(indices, captions, strict=True)):
+        batch, row = batches[i // 3], i % 3
+        ids = split.captions[index][caption][:6]
+        assert batch["tokens"][row].tolist() == ids + [0] * (6 - len(ids))
+        assert batch["length"][row] == len(ids)
+        bird = toybirds.example("test", index, seed=3, images_per_species=1, size=32)
+        expected = images.crop_resized(bird["image"], 32).numpy()
+        np.testing.assert_array_equal(batch["image"][row], expected)
+
+
+def test_eval_rows_join_to_the_global_batch(data):
+    def take(rows):
+        return list(
+            pipeline.eval_batches(
+                data.test,
+                indices=np.arange(10),
+                captions=np.zeros(10, int),
+                rows=rows,
+                **{**SIZES, "batch_size": 4},
+            )
+        )
+
+    whole = take(None)
+    assert len(whole) == 3 and sum(b["valid"].sum() for b in whole) == 10
+    for part, batch in zip(take([3, 1]), whole, strict=True):
+        _assert_equal(part, {key: value[[3, 1]] for key, value in batch.items()})
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"rows": [6]}, "0 to 5"),
+        ({"rows": []}, "rows"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_wrong_arguments_are_named(data, keys, message):
+    with pytest.raises(ValueError, match=message):
+        _take(data.train, 1, **keys)

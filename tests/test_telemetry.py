@@ -1,0 +1,187 @@
+"""Progress lines, and metrics that hold every step once whatever was killed."""
+
+import io
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mirrorgan_jax import files, telemetry
+
+
+def _log(workdir, start, **options):
+    return telemetry.MetricLog(workdir, "gan", start, events=False, **options)
+
+
+def _steps(workdir):
+    return [row["step"] for row in telemetry.read_metrics(workdir, "gan")]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_rows_are_read_back_in_the_order_of_training(tmp_path):
+    for stage in ("gan", "stem", "evaluate"):
+        with telemetry.MetricLog(tmp_path, stage, 0, events=False) as log:
+            log.write(np.int64(1), {"loss": jnp.float32(0.5), "count": 3})
+            log.write(2, {"loss": jnp.bfloat16(0.25)})
+    rows = telemetry.read_metrics(tmp_path)
+    assert [row["stage"] for row in rows[::2]] == ["stem", "gan", "evaluate"]
+    assert rows[:2] == [
+        {"stage": "stem", "step": 1, "loss": 0.5, "count": 3},
+        {"stage": "stem", "step": 2, "loss": 0.25},
+    ]
+    assert telemetry.read_metrics(tmp_path, "gan") == rows[2:4]
+    assert telemetry.read_metrics(tmp_path / "nowhere") == []
+
+
+def test_metrics_of_one_step_share_a_row(tmp_path):
+    log = _log(tmp_path, 0)
+    log.write(5, {"loss": 1.0})
+    log.flush()
+    log.write(5, {"top1": 0.5})
+    log.write(6, {"loss": 0.9})
+    log.flush()
+    first, second = telemetry.read_metrics(tmp_path, "gan")
+    assert first == {"stage": "gan", "step": 5, "loss": 1.0, "top1": 0.5}
+    assert second["step"] == 6
+
+
+def test_values_that_are_not_finite_become_null(tmp_path):
+    with _log(tmp_path, 0) as log:
+        log.write(1, {"a": float("nan"), "b": np.float32("inf"), "c": 0.0})
+    text = (tmp_path / "metrics" / "gan" / "0.jsonl").read_text()
+    row = json.loads(text, parse_constant=pytest.fail)
+    assert (row["a"], row["b"], row["c"]) == (None, None, 0.0)
+
+
+@pytest.mark.parametrize("append", [True, False])
+def test_resume_leaves_every_step_once(tmp_path, monkeypatch, append):
+    monkeypatch.setattr(files, "can_append", lambda path: append)
+    log = _log(tmp_path, 0)
+    for step in range(1, 8):
+        log.write(step, {"run": 0})
+        log.flush()
+    log = _log(tmp_path, 5)  # killed at 7, resumed from 5
+    for step in range(6, 10):
+        log.write(step, {"run": 1})
+        log.flush()
+    log = _log(tmp_path, 5)  # killed before a new checkpoint
+    log.write(6, {"run": 2})
+    log.flush()
+    _log(tmp_path, 3)  # an older checkpoint
+    assert _steps(tmp_path) == [1, 2, 3]
+    with _log(tmp_path, 3) as log:
+        log.write(3, {"top1": 1})
+        log.write(4, {"run": 3})
+    rows = telemetry.read_metrics(tmp_path, "gan")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert rows[2] == {"stage": "gan", "step": 3, "run": 0, "top1": 1}
+    with _log(tmp_path, 0) as log:
+        log.write(1, {"run": 4})
+    assert _steps(tmp_path) == [1]
+
+
+def test_line_cut_by_a_kill_is_left_out(tmp_path):
+    with _log(tmp_path, 0) as log:
+        log.write(1, {"loss": 1})
+    part = tmp_path / "metrics" / "gan" / "0.jsonl"
+    with part.open("a") as file:
+        file.write('{"stage": "gan", "st')
+    assert _steps(tmp_path) == [1]
+    with _log(tmp_path, 1) as log:
+        log.write(2, {"loss": 1})
+    assert _steps(tmp_path) == [1, 2]
+
+
+def test_wrong_rows_are_refused(tmp_path):
+    log = _log(tmp_path, 0)
+    log.write(5, {"loss": 1})
+    with pytest.raises(ValueError, match="5 and later"):
+        log.write(4, {"loss": 1})
+    with pytest.raises(ValueError, match="'loss'.*single numbers"):
+        log.write(6, {"loss": np.zeros(2)})
+    with pytest.raises(ValueError, match="'step'"):
+        log.write(6, {"step": 1})
+
+
+def test_disabled_log_writes_nothing(tmp_path):
+    with telemetry.MetricLog(tmp_path, "gan", 0, enabled=False) as log:
+        log.write(1, {"loss": 1})
+    assert not list(tmp_path.iterdir())
+
+
+def test_events_hold_every_step_once(tmp_path):
+    pytest.importorskip("tensorflow")
+    from tensorboard.backend.event_processing import event_file_loader
+
+    log = telemetry.MetricLog(tmp_path, "gan", 0)
+    for step in range(1, 6):
+        log.write(step, {"loss": float(step)})
+    log.write_images(5, {"grid": np.zeros((1, 4, 4, 3), np.uint8)})
+    log.close()
+    folder = tmp_path / "events" / "gan"
+    (first,) = folder.glob("*tfevents*")
+    with first.open("ab") as file:
+        file.write(b"cut by a kill")
+    with telemetry.MetricLog(tmp_path, "gan", 3) as log:
+        log.write(4, {"loss": 40.0})
+    steps = []
+    for path in folder.iterdir():
+        for event in event_file_loader.EventFileLoader(str(path)).Load():
+            steps += [event.step] * len(event.summary.value)
+    assert sorted(steps) == [1, 2, 3, 4]
+
+
+def test_plain_progress_has_lines_without_control_characters(monkeypatch):
+    clock = iter(np.arange(100.0, 1000.0, 2.0))
+    monkeypatch.setattr(telemetry.time, "monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    with telemetry.Progress("gan", 140, initial=100, stream=stream) as progress:
+        for step in range(40):
+            progress.update(loss=1 / (step + 1))
+        progress.note("saved")
+    lines = stream.getvalue().splitlines()
+    # One line every five steps (10 s), a note, the time it took.
+    assert lines[0] == (
+        "gan: 105/140 steps (75 %) | 2.0 s each, 01:10 left | loss 0.2000"
+    )
+    assert len(lines) == 10 and lines[-2] == "saved"
+    assert lines[-1].startswith("gan: took 01:2")
+    assert "\r" not in stream.getvalue() and "\x1b" not in stream.getvalue()
+
+
+def test_short_task_still_shows_its_end():
+    stream = io.StringIO()
+    with telemetry.Progress("stem", 3, stream=stream) as progress:
+        progress.update(3)
+    assert stream.getvalue().startswith("stem: 3/3 steps (100 %)")
+
+
+def test_terminal_progress_starts_where_the_run_does():
+    stream = _Terminal()
+    with telemetry.Progress("gan", 10, initial=4, stream=stream) as progress:
+        for _ in range(6):
+            progress.update(loss=2.0)
+        progress.note("a line")
+    text = stream.getvalue()
+    assert "4/10" in text and "10/10" in text and "loss 2.000" in text
+    assert "0/10" not in text.replace("10/10", "")
+
+
+def test_disabled_progress_is_silent():
+    stream = _Terminal()
+    with telemetry.Progress("gan", 2, enabled=False, stream=stream) as progress:
+        progress.update(loss=1.0)
+        progress.note("x")
+    assert not stream.getvalue()
+
+
+def test_written_files_are_whole(tmp_path):
+    files.write_text(tmp_path / "a" / "b.txt", "one")
+    files.write_text(tmp_path / "a" / "b.txt", "zwei ü")
+    assert (tmp_path / "a" / "b.txt").read_text(encoding="utf-8") == "zwei ü"
+    assert len(list((tmp_path / "a").iterdir())) == 1
