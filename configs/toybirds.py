@@ -17,12 +17,13 @@ def get_config(preset="paper"):
     c.stem.word_dim = 128
     c.stem.encoder = "small"
     c.stem.train_trunk = True
+    c.stem.encoder_width = c.stream.encoder_width = 16
+    c.stem.region_size = 4
     c.stem.dropout = 0.2
     c.stem.batch_size = 32
     c.stem.num_steps = 1300
     c.stem.learning_rate = 4e-3
     c.stem.schedule = "one_cycle"
-    c.stem.reset_adam_every_epoch = False
     c.stem.eval_every_steps = c.stem.checkpoint_every_steps = 650
 
     c.stream.image_size = 64

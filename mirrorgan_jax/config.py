@@ -60,7 +60,7 @@ def _stem():
     c.word_dim = 256  # D; paper 4.1.3
     c.dropout = 0.5  # of embedded words in training; AttnGAN
     c.encoder = "inception_v3"  # image tower: inception_v3 | small
-    c.encoder_width = 32  # channels of the small tower's first stage
+    c.encoder_width = 16  # channels of the small tower's first stage
     c.region_size = 8  # side of the small tower's map of regions
     c.train_trunk = False  # the small tower needs True
     c.align_corners = False  # preset; of the resize to 299
@@ -80,7 +80,7 @@ def _stream():
     c = ml_collections.ConfigDict()
     c.image_size = 256  # pixels of the crops
     c.encoder = "resnet152"  # resnet152 | small
-    c.encoder_width = 32  # channels of the small trunk's first stage
+    c.encoder_width = 16  # channels of the small trunk's first stage
     c.train_trunk = False  # the small trunk needs True
     c.trunk_from_stem = False  # start the small trunk from STEM's image tower
     c.input_size = 224  # pixels that the trunk sees; 0 keeps the image's own
@@ -140,7 +140,7 @@ def _eval():
     c.quick_images = 400  # the same during training, to choose the best step
     c.pool_size = 100  # own caption and 99 others; paper 4.1.2
     c.samples = 16  # examples in a sample grid
-    c.classifier_images = 8000  # drawn birds for the attribute classifier, toybirds
+    c.classifier_images = 2000  # drawn birds for the attribute classifier, toybirds
     c.classifier_steps = 500
     return c
 

@@ -95,20 +95,21 @@ def _attributes(config, evaluator, ema, text):
     drawn, truth = toybirds.random_birds(
         config.eval.classifier_images, size=size, seed=config.seed + 1
     )
-    cardinalities = {name: len(v) for name, v in toybirds.ATTRIBUTES.items()}
+    columns = [list(toybirds.ATTRIBUTES).index(name) for name in toybirds.PARTS]
+    cardinalities = {name: len(toybirds.ATTRIBUTES[name]) for name in toybirds.PARTS}
     steps = config.eval.classifier_steps
     with telemetry.Progress("attribute classifier", steps) as progress:
         classifier = attribute_metrics.train_classifier(
             drawn,
-            truth,
+            truth[:, columns],
             cardinalities,
             steps=steps,
-            batch_size=64,
+            batch_size=32,
             seed=config.seed,
             progress=lambda _, loss: progress.update(1, loss=loss),
         )
     rows = np.arange(len(evaluator.protocol))
-    asked = evaluator.split.attributes[evaluator.protocol.indices]
+    asked = evaluator.split.attributes[evaluator.protocol.indices][:, columns]
     images = evaluators.stage_images(evaluator, ema, text, rows)[-1]
     real = np.concatenate(
         [

@@ -55,8 +55,9 @@ def test_contexts_can_be_switched_off(words, sentence):
     module = small(stages=2, word_context=words, sentence_context=sentence)
     stage = shapes(module, *inputs())["stage_1"]
     assert stage["reduce"]["kernel"].shape[2] == 2 * (1 + words + sentence)
-    expected = words * {"word_projection"} | sentence * {"sentence_projection"}
-    assert set(stage.get("attention", {})) == expected
+    attention = stage.get("attention", {})
+    assert ("word_projection" in attention) == words
+    assert ("sentence_projection" in attention) == sentence
 
 
 def test_padding_and_batch_companions_have_no_influence():
@@ -64,7 +65,7 @@ def test_padding_and_batch_companions_have_no_influence():
     z, eps, sentence, words, mask = inputs()
     init = jax.jit(functools.partial(module.init, train=False))
     variables = init(jax.random.key(0), z, eps, sentence, words, mask)
-    apply = functools.partial(module.apply, variables, train=False)
+    apply = jax.jit(functools.partial(module.apply, variables, train=False))
     both = apply(z, eps, sentence, words.at[1, 3:].set(9.0), mask)
     rows = slice(1, 2)
     alone = apply(z[rows], eps[rows], sentence[rows], words[rows, :3], mask[rows, :3])

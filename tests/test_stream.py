@@ -135,6 +135,14 @@ def test_greedy_follows_teacher_forced_argmax(captioner):
     np.testing.assert_array_equal(ids, logits.argmax(-1))
 
 
+def test_forget_gates_start_open():
+    model = stream.CaptionDecoder(9, embed_dim=3, hidden_dim=16)
+    start = (jnp.zeros((1, 3)), jnp.ones((1, 2), int))
+    params = model.init(jax.random.key(0), *start)["params"]
+    bias = params["forward_0"]["input_bias"].reshape(4, 16)
+    np.testing.assert_allclose(bias.mean(1), [0, 2, 0, 0], atol=0.25)
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_frozen_trunk_keeps_its_statistics(frozen):
     model = stream.CaptionEncoder(

@@ -29,7 +29,7 @@ CAPTIONS_PER_IMAGE = 10
 # The chance that one attribute of a bird is drawn anew instead of its species'.
 VARIATION = 0.25
 
-_PARTS = ("body", "wing", "belly", "crown")
+PARTS = ("body", "wing", "belly", "crown")
 _SIZES = np.array([len(values) for values in ATTRIBUTES.values()])
 # One stream of random numbers for each use of a seed.
 _STREAMS = {"species": 0, "train": 1, "test": 2, "random": 3}
@@ -112,10 +112,10 @@ def species(seed=0):
     rng = _generator(seed, "species")
     count = len(TRAIN_CLASSES) + len(TEST_CLASSES)
     # Sorting uniform doubles draws without replacement, whatever NumPy does.
-    order = np.argsort(rng.random(len(_COLORS) ** len(_PARTS)), kind="stable")
-    colors = np.unravel_index(order[:count], (len(_COLORS),) * len(_PARTS))
+    order = np.argsort(rng.random(len(_COLORS) ** len(PARTS)), kind="stable")
+    colors = np.unravel_index(order[:count], (len(_COLORS),) * len(PARTS))
     table = _random_attributes(rng, count)
-    table[:, : len(_PARTS)] = np.stack(colors, axis=-1)
+    table[:, : len(PARTS)] = np.stack(colors, axis=-1)
     table.flags.writeable = False
     return table
 
@@ -244,8 +244,8 @@ def _mentioned(u):
     """Names of the parts a caption speaks of: mostly three or four of the colours."""
     count = _pick((2, 3, 3, 3, 3, 4, 4, 4, 4, 4), u)
     # The body is what one sees first; the other parts come in any order.
-    others = sorted(_PARTS[1:], key=lambda _: next(u))
-    with_body = count == len(_PARTS) or next(u) < 0.85
+    others = sorted(PARTS[1:], key=lambda _: next(u))
+    with_body = count == len(PARTS) or next(u) < 0.85
     parts = [*others[: count - 1], "body"] if with_body else others[:count]
     return sorted(parts, key=lambda _: next(u))
 

@@ -17,6 +17,15 @@ def _cosine(a, b):
     return jnp.sum(a * b, -1) * inverse
 
 
+def _region_weights(scores, word_mask, gamma1):
+    """Attention of words to regions ([35], Eq. 8-9): [..., T, R] scores to weights."""
+    lowest = jnp.finfo(scores.dtype).min
+    scores = jnp.where(word_mask[..., None], scores, lowest)
+    over_words = jax.nn.softmax(scores, axis=-2)
+    over_words = jnp.where(word_mask[..., None], over_words, 0)
+    return jax.nn.softmax(gamma1 * over_words, axis=-1)
+
+
 def word_attention(words, regions, word_mask, gamma1):
     """Region context of every word ([35], Eq. 8-9).
 
@@ -33,15 +42,16 @@ def word_attention(words, regions, word_mask, gamma1):
     dtype = jnp.promote_types(jnp.result_type(words, regions), jnp.float32)
     words, regions = words.astype(dtype), regions.astype(dtype)
     scores = jnp.einsum("...td,...rd->...tr", words, regions)
-    scores = jnp.where(word_mask[..., None], scores, jnp.finfo(dtype).min)
-    over_words = jax.nn.softmax(scores, axis=-2)
-    over_words = jnp.where(word_mask[..., None], over_words, 0)
-    weights = jax.nn.softmax(gamma1 * over_words, axis=-1)
+    weights = _region_weights(scores, word_mask, gamma1)
     return jnp.einsum("...tr,...rd->...td", weights, regions), weights
 
 
 def word_similarity(regions, words, word_mask, *, gamma1, gamma2):
     """log-sum-exp over words of the match with their region context (Eq. 10).
+
+    The cosine of a word and its context sum_r a_r v_r needs no context: its product
+    is sum_r a_r (w . v_r), whose brackets are the attention's own scores, and its
+    norm is a quadratic form of the image's [R, R] products of regions.
 
     Args:
       regions: [B, R, D] regions of B images.
@@ -53,14 +63,22 @@ def word_similarity(regions, words, word_mask, *, gamma1, gamma2):
     Returns:
       [B, K] scores of every image with every caption.
     """
+    dtype = jnp.promote_types(jnp.result_type(words, regions), jnp.float32)
+    words, regions = words.astype(dtype), regions.astype(dtype)
+    products = jnp.einsum("brd,bsd->brs", regions, regions)
 
     # Recomputed in the backward pass: otherwise B * K * R * T values are kept.
     @jax.checkpoint
     def one_caption(caption):
         word, mask = caption
-        context, _ = word_attention(word, regions, mask, gamma1)  # [B, T, D]
-        cosine = _cosine(word.astype(context.dtype), context)
-        return jax.nn.logsumexp(gamma2 * cosine, axis=-1, where=mask)
+        scores = jnp.einsum("td,brd->btr", word, regions)
+        weights = _region_weights(scores, mask, gamma1)
+        product = jnp.sum(weights * scores, -1)  # [B, T]
+        square = jnp.einsum("btr,brs->bts", weights, products)
+        square = jnp.sum(square * weights, -1)
+        norms = jax.lax.rsqrt(square + _EPSILON)
+        norms *= jax.lax.rsqrt(jnp.sum(word * word, -1) + _EPSILON)
+        return jax.nn.logsumexp(gamma2 * product * norms, axis=-1, where=mask)
 
     scores = jax.lax.map(one_caption, (words, word_mask), batch_size=_CAPTIONS_AT_ONCE)
     return scores.T  # [B, K]

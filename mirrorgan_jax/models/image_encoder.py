@@ -25,7 +25,7 @@ class SmallTrunk(nn.Module):
       region_size: side of the map that gives the regions.
     """
 
-    width: int = 32
+    width: int = 16
     region_size: int = 8
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -86,7 +86,7 @@ class ImageEncoder(nn.Module):
 
     backbone: str = "inception_v3"
     word_dim: int = 256
-    width: int = 32
+    width: int = 16
     region_size: int = 8
     align_corners: bool = False
     freeze_trunk: bool = False

@@ -38,7 +38,7 @@ class CaptionEncoder(nn.Module):
     input_norm: str = "imagenet"
     align_corners: bool = False
     input_size: int | None = 224
-    width: int = 32
+    width: int = 16
     region_size: int = 8
     stage_sizes: Sequence[int] = (3, 8, 36, 3)
     stem_width: int = 64
@@ -93,6 +93,28 @@ class CaptionEncoder(nn.Module):
         return self.bn(self.linear(self.pooled(images, train=train)), train=train)
 
 
+class _RememberingLSTM(recurrent.Recurrent):
+    """LSTM whose forget gates start open.
+
+    The decoder sees the image once, before the first word. With gates that start
+    half closed the image fades within a few words, and training from scratch ends
+    in a language model that ignores it.
+    """
+
+    forget_bias: float = 0.0
+
+    def param(self, name, init_fn, *args, **kwargs):
+        """`nn.Module.param`, with `forget_bias` added where gates are forgotten."""
+
+        def remembering(key, shape, *rest):
+            value = init_fn(key, shape, *rest)
+            _, forget, _, _ = jnp.split(jnp.arange(value.size), 4)
+            return value.at[forget].add(self.forget_bias)
+
+        init = remembering if name == "input_bias" else init_fn
+        return super().param(name, init, *args, **kwargs)
+
+
 class CaptionDecoder(nn.Module):
     """LSTM that writes the caption of an image feature (Eq. 6).
 
@@ -101,12 +123,14 @@ class CaptionDecoder(nn.Module):
       embed_dim: E, the dimension of word embeddings and of the image feature.
       hidden_dim: of every layer.
       num_layers: LSTM layers.
+      forget_bias: added to the initial biases of the forget gates.
     """
 
     vocab_size: int
     embed_dim: int = 256
     hidden_dim: int = 512
     num_layers: int = 1
+    forget_bias: float = 2.0
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -114,8 +138,11 @@ class CaptionDecoder(nn.Module):
         kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         self.embedding = nn.Embed(self.vocab_size, self.embed_dim, **kinds)
         self.cells = [
-            recurrent.Recurrent(
-                self.hidden_dim, cell="lstm", name=f"forward_{i}", **kinds
+            _RememberingLSTM(
+                self.hidden_dim,
+                forget_bias=self.forget_bias,
+                name=f"forward_{i}",
+                **kinds,
             )
             for i in range(self.num_layers)
         ]

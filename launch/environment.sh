@@ -1,0 +1,25 @@
+# Sourced by quickstart.sh and test.sh: makes or updates .venv and activates it.
+# Usage: environment EXTRAS, such as "" or "[test]".
+environment() {
+  local python=""
+  for candidate in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do
+    if [ -n "$candidate" ] && "$candidate" -c \
+        'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
+    then python=$candidate; break; fi
+  done
+  if [ -z "$python" ]; then
+    echo "error: Python 3.11, 3.12 or 3.13 is needed and none was found; PYTHON=... names one" >&2
+    return 1
+  fi
+  # What setup.py asks for decides whether an installation is up to date.
+  local wanted; wanted="$(cksum < setup.py)"
+  if [ ! -x .venv/bin/python ] || [ "$(cat ".venv/installed$1" 2>/dev/null)" != "$wanted" ]; then
+    echo "installing into .venv with $($python --version): 1 to 3 minutes"
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".$1"
+    echo "$wanted" > ".venv/installed$1"
+  else
+    echo "environment .venv is up to date"
+  fi
+  . .venv/bin/activate
+}

@@ -1,0 +1,48 @@
+"""Package of mirrorgan_jax; `pip install -e .` or `pip install -e .[test]`."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "mirrorgan_jax" / "__init__.py").read_text()
+)[1]
+
+setup(
+    name="mirrorgan_jax",
+    version=VERSION,
+    description="MirrorGAN (CVPR 2019) in JAX: text-to-image generation by redescription",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["mirrorgan_jax", "mirrorgan_jax.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "jax>=0.7",  # jax.set_mesh and AxisType; GPU and TPU builds: jax[cuda12], jax[tpu]
+        "flax>=0.11",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.11.20",
+        "numpy>=1.26",
+        "ml_collections>=1.0",
+        "absl-py>=2.0",
+        "etils[epath]>=1.9",  # paths, local and buckets
+        "tensorflow-cpu>=2.18; platform_machine == 'x86_64' and sys_platform == 'linux'",
+        "tensorflow>=2.18; platform_machine != 'x86_64' or sys_platform != 'linux'",
+        "tensorflow-datasets>=4.9.7",
+        "importlib_resources",  # TFDS imports it without declaring it
+        "array-record>=0.5",  # the file format of the prepared data sets
+        "clu>=0.0.12",
+        "tensorboard",  # clu's writers need it, TensorFlow no longer brings it
+        "tqdm",  # progress bars
+        "pillow>=10.1",  # drawing, sample grids (its built-in scalable font)
+        "safetensors>=0.4",  # pretrained backbones
+    ],
+    extras_require={
+        "test": ["pytest>=8", "ruff>=0.8", "dill"],  # dill: TFDS's builder tests
+        "torch": ["torch>=2.2"],  # conversion of .pth files
+        "figures": ["matplotlib>=3.8"],  # plots of papers and reports
+    },
+    entry_points={"console_scripts": ["mirrorgan = mirrorgan_jax.main:cli"]},
+)
