@@ -9,18 +9,20 @@ ROOT = Path(__file__).parent
 VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "mirrorgan_jax" / "__init__.py").read_text()
 )[1]
+LINUX_X86 = "platform_machine == 'x86_64' and sys_platform == 'linux'"
+ELSEWHERE = "platform_machine != 'x86_64' or sys_platform != 'linux'"
 
 setup(
     name="mirrorgan_jax",
     version=VERSION,
-    description="MirrorGAN (CVPR 2019) in JAX: text-to-image generation by redescription",
+    description="MirrorGAN in JAX: text-to-image generation by redescription",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["mirrorgan_jax", "mirrorgan_jax.*"]),
     python_requires=">=3.11",
     install_requires=[
-        "jax>=0.7",  # jax.set_mesh and AxisType; GPU and TPU builds: jax[cuda12], jax[tpu]
+        "jax>=0.7",  # jax.set_mesh, AxisType; accelerators: jax[cuda12], jax[tpu]
         "flax>=0.11",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.20",
@@ -28,8 +30,9 @@ setup(
         "ml_collections>=1.0",
         "absl-py>=2.0",
         "etils[epath]>=1.9",  # paths, local and buckets
-        "tensorflow-cpu>=2.18; platform_machine == 'x86_64' and sys_platform == 'linux'",
-        "tensorflow>=2.18; platform_machine != 'x86_64' or sys_platform != 'linux'",
+        # It only reads data here: the build without GPU code where there is one.
+        f"tensorflow-cpu>=2.18; {LINUX_X86}",
+        f"tensorflow>=2.18; {ELSEWHERE}",
         "tensorflow-datasets>=4.9.7",
         "importlib_resources",  # TFDS imports it without declaring it
         "array-record>=0.5",  # the file format of the prepared data sets

@@ -1,7 +1,8 @@
 """MirrorGAN on CUB-200-2011 at the paper's sizes.
 
 Command:  python -m mirrorgan_jax.main --config=configs/cub.py
-              --config.data.source=DIR --config.weights.stem_trunk=inception_v3.safetensors
+              --config.data.source=DIR
+              --config.weights.stem_trunk=inception_v3.safetensors
               --config.weights.stream_trunk=resnet152.safetensors
           DIR holds CUB_200_2011/, text/, train/ and test/.
           configs/cub.py:reference trains what the authors' released code computes.

@@ -97,6 +97,7 @@ def _stream():
     c.caption_reduction = "mean"  # mean | sum over words, Eq. 8
     # Nats a word by which captions must fit their own image better than a
     # shuffled one before GAN training starts; below it STREAM ignores the image.
+    # 0 switches this gate off.
     c.gate_margin = 0.05
     return _cadences(c, 50, 2000)
 
@@ -245,6 +246,26 @@ def _value_problems(config):
                 yield f"config.{key} = {value!r}: allowed are numbers below 1"
 
 
+def _small_trunk_problems(config):
+    """The small trunk takes images as they are, real and generated ones alike."""
+    size, regions = stage_sizes(config.gan)[-1], config.stem.region_size
+    for stage in ("stem", "stream"):
+        if config[stage].encoder != "small":
+            continue
+        if config[stage].image_size != size:
+            yield (
+                f"config.{stage}.image_size = {config[stage].image_size}: the small"
+                f" trunk must be trained at the size of generated images, {size}"
+            )
+        allowed = [2**i for i in range(2, size.bit_length() - 1)]
+        if regions not in allowed:
+            yield (
+                f"config.stem.region_size = {regions}: allowed are"
+                f" {', '.join(map(str, allowed))}"
+            )
+            return
+
+
 def _relation_problems(config):
     gan, stream, stem = config.gan, config.stream, config.stem
     for stage in STAGES:
@@ -275,6 +296,7 @@ def _relation_problems(config):
             f"config.stream.encoder_width = {stream.encoder_width}: trunk_from_stem"
             f" needs stem.encoder_width = {stem.encoder_width}"
         )
+    yield from _small_trunk_problems(config)
     if config.data.name in ("cub", "folder") and not config.data.source:
         what = {
             "cub": "the folder that holds CUB_200_2011/, text/, train/ and test/",

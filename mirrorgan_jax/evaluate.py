@@ -76,7 +76,8 @@ def _r_precision(config, evaluator, ema, stem):
         generated = evaluator.generated_codes(
             ema, stem["text"], stem["image"], progress
         )
-    other = generated[evaluators.shuffled_rows(len(generated))]
+    classes = evaluator.split.class_ids[evaluator.protocol.indices]
+    other = generated[evaluators.mismatched_rows(classes)]
     return {
         name: evaluator.r_precision(codes, sentences)
         for name, codes in (

@@ -202,9 +202,21 @@ class Evaluator:
         return r_precision.r_precision(image_codes, sentence_codes, self.protocol.pools)
 
 
-def shuffled_rows(count):
-    """Rows of other examples, half the set away: the generator fed other captions."""
-    return np.roll(np.arange(count), count // 2)
+def mismatched_rows(class_ids):
+    """For each row another row of another class: images of other captions.
+
+    Args:
+      class_ids: [n] classes of the rows.
+
+    Returns:
+      [n] permutation; rows share a class only where one class holds most of them.
+    """
+    order = np.argsort(class_ids, kind="stable")
+    # Sorted by class, a step of the largest class leaves every class.
+    step = np.unique(class_ids, return_counts=True)[1].max()
+    rows = np.empty_like(order)
+    rows[order] = np.roll(order, -step)
+    return rows
 
 
 def cross_entropies(evaluator, gate, stream, *, image_size, num_words):

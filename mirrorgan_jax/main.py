@@ -5,6 +5,7 @@ only as far as it is not done yet; the same command goes on after a kill.
 """
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -28,6 +29,10 @@ _STAGE = flags.DEFINE_enum(
 
 
 def _setup(config):
+    # TensorFlow only reads data here and has nothing to say.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
     import jax
     from etils import epath
 
@@ -142,7 +147,9 @@ def main(argv):
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"all done in {(time.time() - begin) / 60:.1f} minutes: {workdir}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    minutes = (time.time() - begin) / 60
+    print(f"all done in {minutes:.1f} minutes, peak memory {peak:.1f} GiB: {workdir}")
     return 0
 
 

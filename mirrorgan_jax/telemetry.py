@@ -149,6 +149,14 @@ class Progress:
         self.close()
 
 
+def counted(items, total, description, *, unit="image"):
+    """Yields `items` under a `Progress`."""
+    with Progress(description, total, unit=unit) as progress:
+        for item in items:
+            yield item
+            progress.update()
+
+
 def _number(name, value):
     """A JSON number; null when not finite, as JSON has neither NaN nor Inf."""
     array = np.asarray(value)

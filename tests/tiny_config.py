@@ -20,22 +20,20 @@ def get_config(preset="paper"):
 
     c.stem.image_size = 32
     c.stem.embed_dim = c.stem.word_dim = 8
-    c.stem.encoder, c.stem.encoder_width, c.stem.train_trunk = "small", 8, True
+    c.stem.encoder, c.stem.encoder_width, c.stem.train_trunk = "small", 4, True
     c.stem.batch_size = 4
     c.stem.num_steps = 6
     _cadences(c.stem, log=1, save=2)
 
     c.stream.image_size = 32
-    c.stream.encoder, c.stream.encoder_width, c.stream.train_trunk = "small", 8, True
+    c.stream.encoder, c.stream.encoder_width, c.stream.train_trunk = "small", 4, True
     c.stream.trunk_from_stem = True
     c.stream.input_size = 0
-    c.stream.feature_dim = c.stream.hidden_dim = 32
-    # So many and so fast that it looks at the image, or the gate stays shut.
-    c.stream.batch_size = 32
-    c.stream.num_steps = 160
-    c.stream.learning_rate = 1e-2
+    c.stream.feature_dim = c.stream.hidden_dim = 16
+    c.stream.batch_size = 4
+    c.stream.num_steps = 6
     c.stream.gate_margin = 0.0
-    _cadences(c.stream, log=20, save=80)
+    _cadences(c.stream, log=1, save=2)
 
     c.gan.stages, c.gan.base_size = 2, 16
     c.gan.ngf = c.gan.ndf = 4
@@ -46,7 +44,7 @@ def get_config(preset="paper"):
     c.gan.sample_every_steps = 3
     _cadences(c.gan, log=1, save=2)
 
-    c.eval.batch_size = c.eval.quick_images = c.eval.num_images = 16
+    c.eval.batch_size = c.eval.quick_images = c.eval.num_images = 8
     c.eval.pool_size = 4
     c.eval.samples = 2
     c.eval.classifier_images = 32

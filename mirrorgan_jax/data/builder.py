@@ -12,14 +12,14 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
-import tqdm
 from etils import epath
 from PIL import Image
 
+from mirrorgan_jax import telemetry
 from mirrorgan_jax.data import cub, folder, images, records, toybirds
 
 VERSION = "1.0.0"
@@ -64,7 +64,9 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, split):
         rows = self.info.metadata.setdefault(split, [])
         for number, record in enumerate(
-            _progress(self._splits[split], self._totals[split], f"writing {split}")
+            telemetry.counted(
+                self._splits[split], self._totals[split], f"writing {split}"
+            )
         ):
             example = {
                 "captions": list(record.captions),
@@ -94,11 +96,6 @@ class Folder(_Builder, skip_registration=True):
 _BUILDERS = {"toybirds": Toybirds, "cub": Cub, "folder": Folder}
 
 
-def _progress(items: Iterable, total: int, what: str) -> Iterator:
-    """`items` under a bar with their number, rate and time to go."""
-    return tqdm.tqdm(items, total=total, desc=what, unit=" images", mininterval=0.5)
-
-
 def check(source, found: list[records.Record], problems: list[str]) -> None:
     """Looks at every picture and box; raises one DataError if anything is wrong.
 
@@ -108,7 +105,7 @@ def check(source, found: list[records.Record], problems: list[str]) -> None:
       problems: what the reader complains of already.
     """
     problems = list(problems)
-    for record in _progress(found, len(found), "checking"):
+    for record in telemetry.counted(found, len(found), "checking"):
         try:
             width, height = images.check(record.read())
         except (OSError, KeyError) as error:

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
-from mirrorgan_jax import text
+from mirrorgan_jax import telemetry, text
 from mirrorgan_jax.data import datasets, images
 
 _PREFETCH = 4
@@ -158,12 +157,8 @@ def _resized(split: datasets.Split, image_size: int) -> list[np.ndarray]:
         num_parallel_calls=_threads(),
         deterministic=True,
     )
-    pictures = tqdm.tqdm(
-        _options(data).as_numpy_iterator(),
-        total=len(split),
-        desc=f"resizing {split.name}",
-        unit=" images",
-        delay=2,  # Small sets are done before a bar is worth showing.
+    pictures = telemetry.counted(
+        _options(data).as_numpy_iterator(), len(split), f"resizing {split.name}"
     )
     split.resized.clear()
     split.resized[image_size] = list(pictures)

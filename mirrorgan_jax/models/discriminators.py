@@ -18,14 +18,16 @@ def trunk_widths(image_size):
     """Widths in units of ndf of the trunk's stride-2 and of its 3x3 convolutions.
 
     Every stride-2 convolution doubles the width, down to 4x4; the 3x3 ones bring
-    it back to 8.
+    it back to 8. Small images start wider, so that every trunk ends at 8.
 
     Raises:
       ValueError: the size is not supported.
     """
     if image_size not in IMAGE_SIZES:
         raise ValueError(f"image_size = {image_size} is not one of {IMAGE_SIZES}")
-    down = [2**i for i in range(int(math.log2(image_size // 4)))]
+    count = int(math.log2(image_size // 4))
+    first = max(8 // 2 ** (count - 1), 1)
+    down = [first * 2**i for i in range(count)]
     refine = [down[-1] // 2**i for i in range(1, max(len(down) - 4, 0) + 1)]
     return down, refine
 
