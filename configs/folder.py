@@ -44,7 +44,6 @@ def get_config(preset="paper"):
     c.gan.ngf = c.gan.ndf = 16
     c.gan.z_dim = c.gan.condition_dim = 64
     c.gan.num_residual = 1
-    c.gan.d_norm = "spectral"
     c.gan.d_sentence_dim = 32
     c.gan.wrong_pairs = True
     c.gan.batch_size = 16

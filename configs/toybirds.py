@@ -21,10 +21,10 @@ def get_config(preset="paper"):
     c.stem.region_size = 4
     c.stem.dropout = 0.2
     c.stem.batch_size = 32
-    c.stem.num_steps = 1300
+    c.stem.num_steps = 1000
     c.stem.learning_rate = 4e-3
     c.stem.schedule = "one_cycle"
-    c.stem.eval_every_steps = c.stem.checkpoint_every_steps = 650
+    c.stem.eval_every_steps = c.stem.checkpoint_every_steps = 500
 
     c.stream.image_size = 64
     c.stream.encoder = "small"
@@ -35,17 +35,16 @@ def get_config(preset="paper"):
     c.stream.feature_dim = 128
     c.stream.hidden_dim = 128
     c.stream.batch_size = 48
-    c.stream.num_steps = 1500
+    c.stream.num_steps = 1000
     c.stream.learning_rate = 2e-3
     c.stream.schedule = "one_cycle"
     c.stream.gate_margin = 0.1
-    c.stream.eval_every_steps = c.stream.checkpoint_every_steps = 750
+    c.stream.eval_every_steps = c.stream.checkpoint_every_steps = 500
 
     c.gan.base_size = 16
     c.gan.ngf = c.gan.ndf = 16
     c.gan.z_dim = c.gan.condition_dim = 32
     c.gan.num_residual = 1
-    c.gan.d_norm = "spectral"
     c.gan.d_sentence_dim = 32
     c.gan.wrong_pairs = True
     c.gan.batch_size = 16

@@ -22,4 +22,6 @@ environment() {
     echo "environment .venv is up to date"
   fi
   . .venv/bin/activate
+  # Large pages for large arrays: a training step on a CPU is about a tenth faster.
+  export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 }

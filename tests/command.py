@@ -62,7 +62,7 @@ class Process:
         return self._output.read()
 
     def wait_for(self, condition):
-        """Polls until `condition()` holds or the process ends; returns whether it holds."""
+        """Polls until `condition()` holds or the process ends; whether it holds."""
         end = time.monotonic() + _TIMEOUT
         while time.monotonic() < end:
             if condition():

@@ -137,7 +137,9 @@ def plain(tree):
     if tree is None: return None
     if type(tree) is dict: return {key: plain(value) for key, value in tree.items()}
     return np.asarray(tree).tolist()
-trees = {item: plain(checkpointer.restore(f"{folder}/{item}")) for item in ("state", "ema")}
+trees = {
+    item: plain(checkpointer.restore(f"{folder}/{item}")) for item in ("state", "ema")
+}
 trees["vocab"] = json.load(open(f"{folder}/vocab/metadata"))
 assert "mirrorgan_jax" not in sys.modules and "flax" not in sys.modules
 print(json.dumps(trees))

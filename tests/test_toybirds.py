@@ -28,7 +28,7 @@ SPECIES_0 = [[4, 8, 4, 0, 0, 0, 0], [1, 5, 2, 1, 0, 0, 1]]
 CAPTION_7 = "red bird with a gray cap and a crimson wing."
 ATTRIBUTES_7 = [0, 0, 7, 8, 0, 0, 0]
 BOX_7 = [5.4623, 9.1882, 22.7794, 15.318]
-MEAN_7 = [168.3, 166.2, 160.61]
+MEAN_7 = (168.47, 166.88, 161.26)
 
 
 def read_caption(text):

@@ -45,18 +45,18 @@ _HEAD_WEIGHT = np.array([1, 1, 1, 1, 0.7, 0.15, 0, 0, 0, 0, 0, 0, 0, 0.25, 0.7, 
 _BELLY_WEIGHT = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0.5, 0.9, 1, 0.9, 0.4, 0, 0, 0.0])
 # Crown and belly share a stretch of the silhouette and close it with these points.
 _CROWN_SPAN, _CROWN_INNER = (0, 4), np.array([[0.38, -0.52], [0.70, -0.56]])
-_BELLY_SPAN, _BELLY_INNER = (8, 13), np.array([[0.44, 0.10], [0.06, 0.20], [-0.4, 0.2]])
+_BELLY_SPAN, _BELLY_INNER = (8, 13), np.array([[0.5, 0.15], [0.06, 0.22], [-0.4, 0.24]])
 _WING = np.array([
-    [0.40, -0.08], [0.28, -0.27], [0.02, -0.29], [-0.36, -0.12],
-    [-0.70, 0.08], [-0.97, 0.29], [-0.62, 0.29], [-0.20, 0.28],
-    [0.20, 0.20],
+    [0.28, -0.04], [0.18, -0.19], [-0.04, -0.21], [-0.36, -0.09],
+    [-0.64, 0.06], [-0.88, 0.24], [-0.58, 0.22], [-0.22, 0.20],
+    [0.11, 0.14],
 ])  # fmt: skip
 # Feathers: from the middle of the wing towards its tip.
 _FEATHERS = np.array(
     [
-        [[-0.02, -0.05], [-0.40, 0.04], [-0.74, 0.19]],
-        [[-0.02, 0.07], [-0.34, 0.13], [-0.62, 0.23]],
-        [[0.02, 0.16], [-0.20, 0.20], [-0.42, 0.25]],
+        [[-0.06, -0.04], [-0.40, 0.03], [-0.68, 0.16]],
+        [[-0.06, 0.05], [-0.34, 0.09], [-0.56, 0.18]],
+        [[-0.02, 0.11], [-0.20, 0.14], [-0.40, 0.18]],
     ]
 )
 _TAIL = np.array([
@@ -273,7 +273,7 @@ def _draw_bird(pen, parts, attributes, unit):
     color = {
         name: COLORS[attributes[name]] for name in ("body", "wing", "belly", "crown")
     }
-    color["tail"] = tuple(int(0.86 * value) for value in color["wing"])
+    color["tail"] = tuple(int(0.86 * value) for value in color["body"])
     color["bill"] = COLORS[attributes["bill_color"]]
     edge = {name: _edge_color(value) for name, value in color.items()}
     thin = 0.035 * unit

@@ -182,6 +182,10 @@ def run_stage(stage, *, workdir, config, vocab, mesh):
             saved = checkpoints.restored_json(start)
             check_resumable(stage.name, *saved, config, vocab)
         if start >= c.num_steps:
+            print(
+                f"{stage.name}: nothing to do, all {c.num_steps} steps are done",
+                flush=True,
+            )
             return
         if start:
             body, ema = _split(states.abstract(stage.create, mesh, key))
@@ -233,7 +237,8 @@ def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
             state, metrics = train_step(state, stage.frozen, batch, key)
             pending.append(metrics)
             shown = {}
-            stop = termination.requested
+            # The last step does everything that a finished stage has.
+            stop = termination.requested and step < last
             if stop or due(step, c.log_every_steps, last):
                 means = _checked(stage, step - len(pending) + 1, pending)
                 log.write(step, means)
@@ -249,10 +254,14 @@ def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
                 results = stage.evaluate(state)
                 log.write(step, {f"eval/{k}": v for k, v in results.items()})
                 progress.note(_described(stage.name, step, results))
-            if due(step, c.checkpoint_every_steps, last):
-                save(step, results)
+            # Before the checkpoint: a resume draws no grid of an earlier step.
             if stage.sample and due(step, c.sample_every_steps, last):
                 stage.sample(state, step)
+            if due(step, c.checkpoint_every_steps, last):
+                save(step, results)
+        if termination.requested:
+            checkpoints.wait()
+            raise Terminated(f"{stage.name}: saved step {last}")
 
 
 def _described(name, step, results):
