@@ -12,7 +12,6 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -30,16 +29,8 @@ def _setup(config):
     """(mesh, jitted step, state, frozen, batch)."""
     c, rng = config.gan, np.random.default_rng(0)
     sizes = configs.stage_sizes(c)
-    modules = gan_step.Networks(
-        text_encoder=networks.text_encoder(config, _VOCAB.value),
-        captioner=networks.captioner(config, _VOCAB.value),
-        generator=networks.generator(config),
-        discriminators=networks.discriminators(config),
-    )
-    optimizers = {
-        "G": optax.adam(c.g_learning_rate, b1=c.adam_b1, b2=c.adam_b2),
-        "D": optax.adam(c.d_learning_rate, b1=c.adam_b1, b2=c.adam_b2),
-    }
+    modules = networks.gan(config, _VOCAB.value)
+    optimizers = networks.gan_optimizers(config)
     create = gan_step.make_create_state(
         modules,
         optimizers,
@@ -69,7 +60,7 @@ def _setup(config):
     step = gan_step.make_train_step(
         modules,
         optimizers,
-        gan_step.Weights(**{name: c[name] for name in gan_step.Weights._fields}),
+        networks.gan_weights(config),
         sizes=sizes,
         z_dim=c.z_dim,
         condition_dim=c.condition_dim,

@@ -16,31 +16,16 @@ def get_config(preset="paper"):
     """The configuration; `preset` is "paper" or "reference"."""
     c = configs.base_config(preset)
     c.data.name = "folder"
+    configs.learn_from_scratch(c, image_size=64, width=32)
 
-    c.stem.image_size = 64
-    c.stem.word_dim = 128
-    c.stem.encoder = "small"
-    c.stem.encoder_width = c.stream.encoder_width = 32
-    c.stem.region_size = 4
-    c.stem.train_trunk = True
     c.stem.num_steps = 4000
-    c.stem.schedule = "one_cycle"
     c.stem.eval_every_steps = c.stem.checkpoint_every_steps = 1000
 
-    c.stream.image_size = 64
-    c.stream.encoder = "small"
-    c.stream.train_trunk = True
-    c.stream.trunk_from_stem = True
-    c.stream.input_size = 0
-    c.stream.input_norm = "raw"
-    c.stream.feature_dim = 128
     c.stream.hidden_dim = 256
     c.stream.batch_size = 48
     c.stream.num_steps = 3000
-    c.stream.schedule = "one_cycle"
     c.stream.eval_every_steps = c.stream.checkpoint_every_steps = 1000
 
-    c.gan.base_size = 16
     c.gan.ngf = c.gan.ndf = 16
     c.gan.z_dim = c.gan.condition_dim = 64
     c.gan.num_residual = 1

@@ -2,7 +2,8 @@
 
 Command:  python -m mirrorgan_jax.main --config=configs/toybirds.py
 Hardware: 2 CPU cores
-Cost:     about 11 minutes
+Cost:     @COST@
+Expected: @EXPECTED@
 """
 
 from mirrorgan_jax import config as configs
@@ -12,36 +13,21 @@ def get_config(preset="paper"):
     """The configuration; `preset` is "paper" or "reference"."""
     c = configs.base_config(preset)
     c.data.name = "toybirds"
+    configs.learn_from_scratch(c, image_size=64, width=16)
 
-    c.stem.image_size = 64
-    c.stem.word_dim = 128
-    c.stem.encoder = "small"
-    c.stem.train_trunk = True
-    c.stem.encoder_width = c.stream.encoder_width = 16
-    c.stem.region_size = 4
     c.stem.dropout = 0.2
     c.stem.batch_size = 32
     c.stem.num_steps = 1000
     c.stem.learning_rate = 4e-3
-    c.stem.schedule = "one_cycle"
     c.stem.eval_every_steps = c.stem.checkpoint_every_steps = 500
 
-    c.stream.image_size = 64
-    c.stream.encoder = "small"
-    c.stream.train_trunk = True
-    c.stream.trunk_from_stem = True
-    c.stream.input_size = 0
-    c.stream.input_norm = "raw"
-    c.stream.feature_dim = 128
     c.stream.hidden_dim = 128
     c.stream.batch_size = 48
     c.stream.num_steps = 1000
     c.stream.learning_rate = 2e-3
-    c.stream.schedule = "one_cycle"
     c.stream.gate_margin = 0.1
     c.stream.eval_every_steps = c.stream.checkpoint_every_steps = 500
 
-    c.gan.base_size = 16
     c.gan.ngf = c.gan.ndf = 16
     c.gan.z_dim = c.gan.condition_dim = 32
     c.gan.num_residual = 1

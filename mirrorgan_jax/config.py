@@ -186,6 +186,26 @@ def base_config(preset="paper"):
     return c
 
 
+def learn_from_scratch(config, *, image_size, width):
+    """Small towers without pretrained weights, for small images.
+
+    Args:
+      config: changed in place.
+      image_size: pixels of the images of every stage, a power of two.
+      width: channels of both towers' first stage.
+    """
+    for c in (config.stem, config.stream):
+        c.image_size = image_size
+        c.encoder, c.encoder_width, c.train_trunk = "small", width, True
+        c.schedule = "one_cycle"
+    config.stem.region_size = 4
+    config.stem.word_dim = config.stream.feature_dim = 128
+    config.stream.trunk_from_stem = True
+    config.stream.input_size = 0
+    config.stream.input_norm = "raw"
+    config.gan.base_size = image_size // 2 ** (config.gan.stages - 1)
+
+
 def stage_sizes(gan):
     """Image sizes of the generator's stages, coarse to fine."""
     return tuple(gan.base_size * 2**i for i in range(gan.stages))

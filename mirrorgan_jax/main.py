@@ -153,9 +153,23 @@ def main(argv):
     return 0
 
 
+def _parse(argv):
+    """The flags; a wrong one is said in a sentence instead of a traceback."""
+    try:
+        rest = flags.FLAGS(argv)
+        _ = _CONFIG.value  # a missing file is only noticed here
+    except Exception as error:  # whatever a configuration file may raise
+        # The last line says what is wrong; the library wraps it in a traceback.
+        lines = str(error).replace("\\n", "\n").splitlines()
+        wrapped = any("Traceback" in line or "Attempted" in line for line in lines)
+        text = lines[-1] if wrapped else " ".join(lines)
+        sys.exit(f"error in the flags: {text.strip()}")
+    return rest
+
+
 def cli():
     """Entry point of the console script `mirrorgan`."""
-    app.run(main)
+    app.run(main, flags_parser=_parse)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,12 @@
 """The networks that a configuration names."""
 
 import jax.numpy as jnp
+import optax
 
 from mirrorgan_jax import config as configs
-from mirrorgan_jax.models import (
-    discriminators as discriminator_modules,
-)
-from mirrorgan_jax.models import (
-    glam,
-    image_encoder,
-    stem,
-    stream,
-)
+from mirrorgan_jax.models import discriminators as discriminator_modules
+from mirrorgan_jax.models import glam, image_encoder, stem, stream
+from mirrorgan_jax.training import gan_step
 
 
 def _dtype(config):
@@ -99,3 +94,30 @@ def discriminators(config):
         )
         for size in configs.stage_sizes(c)
     }
+
+
+def gan(config, vocab_size):
+    """Every module of the GAN step."""
+    return gan_step.Networks(
+        text_encoder=text_encoder(config, vocab_size),
+        captioner=captioner(config, vocab_size),
+        generator=generator(config),
+        discriminators=discriminators(config),
+    )
+
+
+def gan_optimizers(config):
+    """Adam of the generator, and of each discriminator."""
+    c = config.gan
+    rates = {"G": c.g_learning_rate, "D": c.d_learning_rate}
+    return {
+        name: optax.adam(rate, b1=c.adam_b1, b2=c.adam_b2)
+        for name, rate in rates.items()
+    }
+
+
+def gan_weights(config):
+    """Weights and forms of the GAN's objective."""
+    return gan_step.Weights(
+        **{key: config.gan[key] for key in gan_step.Weights._fields}
+    )

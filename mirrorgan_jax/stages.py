@@ -2,8 +2,6 @@
 
 import functools
 
-import optax
-
 from mirrorgan_jax import checkpoint, networks
 from mirrorgan_jax import config as configs
 from mirrorgan_jax import evaluator as evaluators
@@ -296,17 +294,9 @@ def gan_stage(config, dataset, mesh, workdir):
     stream = load_stream(config, workdir, mesh) if c.lambda_stream else {}
     if c.lambda_stream and not finished_steps(workdir, "gan"):
         check_gate(config, dataset, mesh, stream)
-    modules = gan_step.Networks(
-        text_encoder=networks.text_encoder(config, len(dataset.vocab)),
-        captioner=networks.captioner(config, len(dataset.vocab)),
-        generator=networks.generator(config),
-        discriminators=networks.discriminators(config),
-    )
-    optimizers = {
-        "G": optax.adam(c.g_learning_rate, b1=c.adam_b1, b2=c.adam_b2),
-        "D": optax.adam(c.d_learning_rate, b1=c.adam_b1, b2=c.adam_b2),
-    }
-    weights = gan_step.Weights(**{key: c[key] for key in gan_step.Weights._fields})
+    modules = networks.gan(config, len(dataset.vocab))
+    optimizers = networks.gan_optimizers(config)
+    weights = networks.gan_weights(config)
     sizes = configs.stage_sizes(c)
     evaluator = make_evaluator(
         config,

@@ -109,16 +109,8 @@ def gan(config, optimizers=None):
       optimizers: {"G", "D"}; None takes the configuration's Adam.
     """
     c = config.gan
-    modules = gan_step.Networks(
-        text_encoder=networks.text_encoder(config, VOCAB),
-        captioner=networks.captioner(config, VOCAB),
-        generator=networks.generator(config),
-        discriminators=networks.discriminators(config),
-    )
-    optimizers = optimizers or {
-        "G": optax.adam(c.g_learning_rate, b1=c.adam_b1, b2=c.adam_b2),
-        "D": optax.adam(c.d_learning_rate, b1=c.adam_b1, b2=c.adam_b2),
-    }
+    modules = networks.gan(config, VOCAB)
+    optimizers = optimizers or networks.gan_optimizers(config)
     create = gan_step.make_create_state(
         modules,
         optimizers,
@@ -129,7 +121,7 @@ def gan(config, optimizers=None):
     train_step = gan_step.make_train_step(
         modules,
         optimizers,
-        gan_step.Weights(**{key: c[key] for key in gan_step.Weights._fields}),
+        networks.gan_weights(config),
         sizes=configs.stage_sizes(c),
         z_dim=c.z_dim,
         condition_dim=c.condition_dim,
