@@ -43,7 +43,10 @@ setup(
         "safetensors>=0.4",  # pretrained backbones
     ],
     extras_require={
-        "test": ["pytest>=8", "ruff==0.17.6"],  # its formatting changes between versions
+        "test": [
+            "pytest>=8",
+            "ruff==0.17.6",
+        ],  # its formatting changes between versions
         "torch": ["torch>=2.2"],  # conversion of .pth files
         "figures": ["matplotlib>=3.8"],  # plots of papers and reports
     },

@@ -2,8 +2,8 @@
 
 Command:  python -m mirrorgan_jax.main --config=configs/cub.py
               --config.data.source=DIR
-              --config.weights.stem_trunk=inception_v3.safetensors
-              --config.weights.stream_trunk=resnet152.safetensors
+              --config.weights.inception_v3=inception_v3.safetensors
+              --config.weights.resnet152=resnet152.safetensors
           DIR holds CUB_200_2011/, text/, train/ and test/.
           configs/cub.py:reference trains what the authors' released code computes.
 Hardware: one GPU or TPU host; a few steps of every stage also run on a CPU

@@ -148,8 +148,8 @@ def _eval():
 
 def _weights():
     c = ml_collections.ConfigDict()
-    c.stem_trunk = ""  # .safetensors of Inception-v3, torchvision or timm names
-    c.stream_trunk = ""  # .safetensors of ResNet-152, torchvision or timm names
+    c.inception_v3 = ""  # STEM's trunk, .safetensors, torchvision or timm names
+    c.resnet152 = ""  # STREAM's trunk, .safetensors, torchvision or timm names
     c.random = False  # go on with random backbones where no file is given
     # Which checkpoint of a finished stage the later stages and evaluation take.
     c.checkpoint = "latest"  # latest | best

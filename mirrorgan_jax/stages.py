@@ -2,6 +2,8 @@
 
 import functools
 
+from etils import epath
+
 from mirrorgan_jax import checkpoint, networks
 from mirrorgan_jax import config as configs
 from mirrorgan_jax import evaluator as evaluators
@@ -15,9 +17,10 @@ from mirrorgan_jax.training import (
 from mirrorgan_jax.training import state as states
 from mirrorgan_jax.weights import backbones
 
+# ImageNet trunks by stage: key of `config.weights`, title.
 _BACKBONES = {
-    "stem": ("inception_v3", "stem_trunk", "Inception-v3", "inception_v3.tv_in1k"),
-    "stream": ("resnet152", "stream_trunk", "ResNet-152", "resnet152.tv_in1k"),
+    "stem": ("inception_v3", "Inception-v3"),
+    "stream": ("resnet152", "ResNet-152"),
 }
 
 
@@ -27,23 +30,27 @@ def missing_backbone(config, stage):
     A stage whose trunk is an ImageNet network needs the file of its weights, or
     the explicit switch `weights.random`.
     """
-    if stage not in _BACKBONES or config.weights.random:
+    name, title = _BACKBONES.get(stage, (None, None))
+    if name is None or config[stage].encoder != name:
         return None
-    name, key, title, timm_name = _BACKBONES[stage]
-    if config[stage].encoder != name or config.weights[key]:
+    path = config.weights[name]
+    if path and epath.Path(path).exists():
         return None
+    if not path and config.weights.random:
+        return None
+    wrong = f"= {path!r} does not exist" if path else "is empty"
     return (
-        f"config.weights.{key} is empty: stage {stage} needs {title} trained on"
-        f" ImageNet as a .safetensors file, either the model {timm_name} of timm or"
+        f"config.weights.{name} {wrong}: stage {stage} needs {title} trained on"
+        f" ImageNet as a .safetensors file, either the model {name}.tv_in1k of timm or"
         f" torchvision's {name} (IMAGENET1K_V1) saved with safetensors; with"
-        " --config.weights.random=True the stage goes on with a random one"
+        " --config.weights.random=True and no file the stage goes on with a random one"
     )
 
 
 def _trunk(config, stage):
     """(params, batch_stats) of a stage's pretrained trunk, or None."""
-    name, key, *_ = _BACKBONES[stage]
-    path = config.weights[key]
+    name, _ = _BACKBONES[stage]
+    path = config.weights[name]
     if config[stage].encoder != name or not path:
         return None
     tree = getattr(backbones, name)(path)

@@ -237,8 +237,8 @@ def test_gan_without_stem_names_the_stage_to_run(tiny_data, tmp_path):
 @pytest.mark.parametrize(
     ("stage", "network", "key"),
     [
-        ("stem", "inception_v3", "stem_trunk"),
-        ("stream", "resnet152", "stream_trunk"),
+        ("stem", "inception_v3", "inception_v3"),
+        ("stream", "resnet152", "resnet152"),
     ],
 )
 def test_missing_backbone_names_file_and_source(tmp_path, stage, network, key):
@@ -262,7 +262,7 @@ def test_missing_backbone_names_file_and_source(tmp_path, stage, network, key):
 def test_absent_backbone_file_is_named(tmp_path):
     path = str(tmp_path / "inception.safetensors")
     config = tiny.tiny_config(
-        **{"stem.encoder": "inception_v3", "weights.stem_trunk": path}
+        **{"stem.encoder": "inception_v3", "weights.inception_v3": path}
     )
     with pytest.raises(FileNotFoundError, match="inception.safetensors"):
         stages._trunk(config, "stem")
