@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import re
 import shutil
 import time
 
@@ -205,7 +206,7 @@ def test_killed_five_times_equals_uninterrupted(uninterrupted, tiny_data, tmp_pa
 
 def test_sigterm_saves_and_exits_well_and_the_command_goes_on(tiny_data, tmp_path):
     flags = (
-        "--stage=stem", "--config.stem.num_steps=300",
+        "--stage=stem", "--config.stem.num_steps=500",
         "--config.stem.checkpoint_every_steps=100",
         "--config.stem.eval_every_steps=100",
     )  # fmt: skip
@@ -219,11 +220,11 @@ def test_sigterm_saves_and_exits_well_and_the_command_goes_on(tiny_data, tmp_pat
     assert "the same command goes on" in stopped.output
     step = command.steps(workdir, "stem")[-1]
     assert f"saved step {step};" in stopped.output
-    assert 100 <= step < 300
+    assert 100 <= step < 500
     command.finished(workdir, tiny_data, *flags)
-    assert command.steps(workdir, "stem")[-1] == 300
+    assert command.steps(workdir, "stem")[-1] == 500
     rows = command.metric_rows(workdir, "stem")
-    assert [row["step"] for row in rows] == [*range(1, 301)]
+    assert [row["step"] for row in rows] == [*range(1, 501)]
 
 
 def test_gan_without_stem_names_the_stage_to_run(tiny_data, tmp_path):
@@ -235,13 +236,9 @@ def test_gan_without_stem_names_the_stage_to_run(tiny_data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("stage", "network", "key"),
-    [
-        ("stem", "inception_v3", "inception_v3"),
-        ("stream", "resnet152", "resnet152"),
-    ],
+    ("stage", "network"), [("stem", "inception_v3"), ("stream", "resnet152")]
 )
-def test_missing_backbone_names_file_and_source(tmp_path, stage, network, key):
+def test_missing_backbone_names_file_and_source(tmp_path, stage, network):
     changes = {
         f"{stage}.encoder": network,
         "stream.trunk_from_stem": False,
@@ -249,7 +246,7 @@ def test_missing_backbone_names_file_and_source(tmp_path, stage, network, key):
     }
     config = tiny.tiny_config(**changes)
     wanted = [*configs.STAGES, "evaluate"]
-    with pytest.raises(ValueError, match=f"config.weights.{key} is empty") as error:
+    with pytest.raises(ValueError, match=f"config.weights.{network} is empty") as error:
         main._run(config, str(tmp_path / "run"), wanted)
     for part in (".safetensors", network, "timm", "torchvision", "weights.random=True"):
         assert part in str(error.value)
@@ -260,12 +257,34 @@ def test_missing_backbone_names_file_and_source(tmp_path, stage, network, key):
 
 
 def test_absent_backbone_file_is_named(tmp_path):
-    path = str(tmp_path / "inception.safetensors")
+    path = str(tmp_path / "absent.safetensors")
     config = tiny.tiny_config(
-        **{"stem.encoder": "inception_v3", "weights.inception_v3": path}
+        **{
+            "stem.encoder": "inception_v3",
+            "stream.trunk_from_stem": False,
+            "weights.inception_v3": path,
+        }
     )
-    with pytest.raises(FileNotFoundError, match="inception.safetensors"):
-        stages._trunk(config, "stem")
+    wanted = f"config.weights.inception_v3 = '{path}' does not exist"
+    with pytest.raises(ValueError, match=re.escape(wanted)):
+        main._run(config, str(tmp_path / "run"), ["stem"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "wanted"),
+    [
+        ("--config.gan.nfg=8", "nfg"),
+        ("--config.gan.ngf=many", "many"),
+        ("--stage=glam", "glam"),
+        ("--config.gan.ngf=0", "config.gan.ngf = 0: allowed are numbers above zero"),
+    ],
+)
+def test_wrong_flag_is_said_in_a_sentence(tmp_path, flag, wanted):
+    result = command.run(tmp_path / "run", tmp_path / "data", flag)
+    assert result.status == 1
+    assert "error" in result.output and wanted in result.output
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("margin", "passes"), [(0.0, True), (9.0, False)])

@@ -236,6 +236,9 @@ def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
             batch = sharding.global_batch(mesh, rows, next(batches), c.batch_size)
             state, metrics = train_step(state, stage.frozen, batch, key)
             pending.append(metrics)
+            if len(pending) > 1:
+                # One step ahead is enough: the rate shown is that of the device.
+                jax.block_until_ready(pending[-2])
             shown = {}
             # The last step does everything that a finished stage has.
             stop = termination.requested and step < last
