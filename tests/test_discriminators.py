@@ -82,7 +82,7 @@ def test_sentence_dim_projects_the_sentence():
     _, variables, _, _ = make(sentence_dim=2)
     params = variables["params"]
     assert params["sentence"]["kernel"].shape == (6, 2)
-    assert params["joint"]["conv"]["kernel"].shape == (3, 3, 8 + 2, 8)
+    assert params["joint"]["conv"]["kernel"].shape == (3, 3, 32 + 2, 32)
 
 
 @pytest.mark.parametrize(
