@@ -18,13 +18,13 @@ def get_config(preset="paper"):
     c.data.name = "folder"
     configs.learn_from_scratch(c, image_size=64, width=32)
 
-    c.stem.num_steps = 4000
+    c.stem.num_steps = 2000
     c.stem.eval_every_steps = c.stem.checkpoint_every_steps = 1000
 
     c.stream.hidden_dim = 256
     c.stream.batch_size = 48
-    c.stream.num_steps = 3000
-    c.stream.eval_every_steps = c.stream.checkpoint_every_steps = 1000
+    c.stream.num_steps = 1500
+    c.stream.eval_every_steps = c.stream.checkpoint_every_steps = 500
 
     c.gan.ngf = c.gan.ndf = 16
     c.gan.z_dim = c.gan.condition_dim = 64
@@ -32,9 +32,9 @@ def get_config(preset="paper"):
     c.gan.d_sentence_dim = 32
     c.gan.wrong_pairs = True
     c.gan.batch_size = 16
-    c.gan.num_steps = 7000
-    c.gan.g_learning_rate = c.gan.d_learning_rate = 5e-4
-    c.gan.ema_decay = 0.995
+    c.gan.num_steps = 4000
+    c.gan.g_learning_rate = c.gan.d_learning_rate = 1e-3
+    c.gan.ema_decay = 0.99
     c.gan.sample_every_steps = 1000
     c.gan.eval_every_steps = c.gan.checkpoint_every_steps = 1000
     return c
