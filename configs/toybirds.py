@@ -2,8 +2,9 @@
 
 Command:  python -m mirrorgan_jax.main --config=configs/toybirds.py
 Hardware: 2 CPU cores
-Cost:     @COST@
-Expected: @EXPECTED@
+Cost:     about 12 minutes
+Expected: R-precision top-1 62.5 % generated, 73.0 % real; attribute accuracy
+          body 55, wing 28, belly 60, crown 30 % (chance 11)
 """
 
 from mirrorgan_jax import config as configs
@@ -34,7 +35,7 @@ def get_config(preset="paper"):
     c.gan.d_sentence_dim = 32
     c.gan.wrong_pairs = True
     c.gan.batch_size = 16
-    c.gan.num_steps = 2000
+    c.gan.num_steps = 2450
     c.gan.g_learning_rate = c.gan.d_learning_rate = 1e-3
     c.gan.ema_decay = 0.99
     c.gan.sample_every_steps = 500

@@ -7,6 +7,6 @@ begin=$SECONDS
 . launch/environment.sh
 environment ""
 keep_memory
-echo "training on toybirds into runs/toybirds: about 11 minutes on 2 cores"
+echo "training on toybirds into runs/toybirds: about 12 minutes on 2 cores"
 python -m mirrorgan_jax.main --config=configs/toybirds.py "$@"
 echo "quickstart took $(( (SECONDS - begin) / 60 )) min $(( (SECONDS - begin) % 60 )) s"

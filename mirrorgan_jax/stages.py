@@ -179,6 +179,12 @@ def load_generator(config, workdir, mesh):
 
 
 def _load(config, workdir, stage, mesh):
+    done, wanted = finished_steps(workdir, stage), config[stage].num_steps
+    if 0 < done < wanted:
+        raise ValueError(
+            f"stage {stage} is at step {done} of {wanted}: finish it with"
+            f" --stage={stage}, or set config.{stage}.num_steps = {done}"
+        )
     return _load_item(config, workdir, stage, "state", mesh)[1]
 
 

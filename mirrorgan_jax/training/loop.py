@@ -87,9 +87,10 @@ def _checked(stage, first_step, pending):
     for offset, row in enumerate(rows):
         wrong = [name for name, value in row.items() if not np.isfinite(value)]
         if wrong:
-            network = wrong[0].partition("/")[0]
+            networks = sorted({name.partition("/")[0] for name in wrong})
             raise Diverged(
-                f"stage {stage.name}, step {first_step + offset}: network {network}"
+                f"stage {stage.name}, step {first_step + offset}: network"
+                f" {', '.join(networks)}"
                 f" has {wrong[0]} = {row[wrong[0]]}; training stopped and the last"
                 " good checkpoint is kept. A lower learning rate or"
                 " gan.d_norm = spectral often helps"
