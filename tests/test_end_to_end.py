@@ -319,6 +319,9 @@ def test_later_stages_take_the_checkpoint_that_is_asked_for(tmp_path, which, val
             metrics={"matched": matched, "shuffled": 1.0, "margin": 1 - matched},
         )
     writer.close()
-    config = tiny.tiny_config(**{"weights.checkpoint": which})
+    config = tiny.tiny_config(**{"weights.checkpoint": which, "stream.num_steps": 3})
     found = stages.load_stream(config, tmp_path, sharding.create_mesh())
     np.testing.assert_array_equal(found["params"]["w"], value)
+    config.stream.num_steps = 4
+    with pytest.raises(ValueError, match="stage stream is at step 3 of 4"):
+        stages.load_stream(config, tmp_path, sharding.create_mesh())
