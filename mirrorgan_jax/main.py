@@ -78,11 +78,12 @@ def _load_data(config):
 def _run(config, workdir, wanted):
     import jax
 
+    # 1. What is wrong is said before anything slow starts, TensorFlow included.
+    configs.validate(config, num_devices=jax.device_count())
+
     from mirrorgan_jax import evaluate, sharding, stages
     from mirrorgan_jax.training import loop
 
-    # 1. What is wrong is said before anything slow starts.
-    configs.validate(config, num_devices=jax.device_count())
     for stage in wanted:
         missing = stages.missing_backbone(config, stage)
         if missing and not stages.finished_steps(workdir, stage):
