@@ -150,13 +150,13 @@ class Evaluator:
             ]
         )
 
-    def real_batches(self, image_size, num_words):
-        """(number of real rows, batch) of the real test images, in order."""
-        p = self.protocol
+    def real_batches(self, image_size, num_words, order=None):
+        """(number of real rows, batch) of the real test images, in `order` of rows."""
+        p, order = self.protocol, self._all(order)
         for batch in pipeline.eval_batches(
             self.split,
-            indices=p.indices,
-            captions=p.captions,
+            indices=p.indices[order],
+            captions=p.captions[order],
             batch_size=self._batch_size,
             image_size=image_size,
             num_words=num_words,
@@ -227,7 +227,9 @@ def cross_entropies(evaluator, gate, stream, *, image_size, num_words):
     """
     totals, weight = np.zeros(2), 0
     gate = jax.jit(gate)
-    for count, batch in evaluator.real_batches(image_size, num_words):
+    # Data sets are often sorted by class, and the gate shuffles among neighbours.
+    order = np.random.default_rng(0).permutation(len(evaluator.protocol))
+    for count, batch in evaluator.real_batches(image_size, num_words, order):
         images = resize.from_uint8(batch["image"])
         if count < len(images):
             # Repeated rows would be their own neighbours.
