@@ -6,7 +6,7 @@ Command:  python -m mirrorgan_jax.main --config=configs/folder.py
           {"file_name": "images/a.jpg", "captions": ["..."], "class_id": 3,
            "split": "train"}; class_id and split may be left out.
 Hardware: 2 CPU cores or any accelerator
-Cost:     not yet measured
+Cost:     about an hour on 2 cores (8 minutes for 2,200 GAN steps were measured)
 """
 
 from mirrorgan_jax import config as configs
@@ -35,9 +35,9 @@ def get_config(preset="paper"):
     c.gan.d_sentence_dim = 32
     c.gan.wrong_pairs = True
     c.gan.batch_size = 16
-    c.gan.num_steps = 2200
+    c.gan.num_steps = 12_000
     c.gan.g_learning_rate = c.gan.d_learning_rate = 1e-3
     c.gan.ema_decay = 0.99
-    c.gan.sample_every_steps = 500
-    c.gan.eval_every_steps = c.gan.checkpoint_every_steps = 1100
+    c.gan.sample_every_steps = 1000
+    c.gan.eval_every_steps = c.gan.checkpoint_every_steps = 1000
     return c
