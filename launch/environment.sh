@@ -24,8 +24,7 @@ environment() {
   . .venv/bin/activate
 }
 
-# On a CPU every training step would give its memory back and fault it in again, a
-# fifth of the time: one heap that keeps what it has, in large pages. No effect on
+# On a CPU every training step would give its memory back and fault it in again: one heap that keeps what it has, in large pages. No effect on
 # accelerators, or where the C library is not glibc.
 keep_memory() {
   local keep="glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0"
