@@ -24,7 +24,7 @@ setup(
     install_requires=[
         "jax>=0.7",  # jax.set_mesh, AxisType; accelerators: jax[cuda12], jax[tpu]
         "flax>=0.11",
-        "optax>=0.2.5",
+        "optax>=0.2.6",
         "orbax-checkpoint>=0.11.20",
         "numpy>=1.26",
         "ml_collections>=1.0",
@@ -45,8 +45,12 @@ setup(
     extras_require={
         "test": [
             "pytest>=8",
+            "pyyaml>=6",  # the launch files
             "ruff==0.17.6",
         ],  # its formatting changes between versions
+        # Compiles for TPU chips that are elsewhere (--compile_only --topology=...),
+        # and runs on those that are here.
+        "tpu": ["jax[tpu]"],
         "torch": ["torch>=2.2"],  # conversion of .pth files
         "figures": ["matplotlib>=3.8"],  # plots of papers and reports
     },

@@ -10,14 +10,11 @@ about the machine as about the code.
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from mirrorgan_jax import config as configs
-from mirrorgan_jax import networks, sharding
-from mirrorgan_jax.training import gan_step
+from mirrorgan_jax import sharding, trainers
 from mirrorgan_jax.training import state as states
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/toybirds.py")
@@ -26,66 +23,35 @@ _VOCAB = flags.DEFINE_integer("vocab", 5450, "Words of the vocabulary.", lower_b
 
 
 def _setup(config):
-    """(mesh, jitted step, state, frozen, batch)."""
-    c, rng = config.gan, np.random.default_rng(0)
-    sizes = configs.stage_sizes(c)
-    modules = networks.gan(config, _VOCAB.value)
-    optimizers = networks.gan_optimizers(config)
-    create = gan_step.make_create_state(
-        modules,
-        optimizers,
-        word_dim=config.stem.word_dim,
-        z_dim=c.z_dim,
-        condition_dim=c.condition_dim,
-    )
+    """(mesh, trainer, state, frozen, batch, key) on random data."""
+    c, rng, key = config.gan, np.random.default_rng(0), jax.random.key(0)
+    trainer = trainers.gan(config, _VOCAB.value)
     words = config.text.num_words
+    size = trainers.image_size(config, "gan")
     batch = {
-        "image": rng.integers(
-            0, 256, (c.batch_size, sizes[-1], sizes[-1], 3), np.uint8
-        ),
+        "image": rng.integers(0, 256, (c.batch_size, size, size, 3), np.uint8),
         "tokens": rng.integers(1, _VOCAB.value, (c.batch_size, words)).astype(np.int32),
         "length": np.full(c.batch_size, words, np.int32),
     }
-
-    def init_frozen(key):
-        image = jnp.zeros((2, sizes[-1], sizes[-1], 3))
-        tokens = jnp.ones((2, words), jnp.int32)
-        text = modules.text_encoder.init(key, tokens, jnp.full(2, words), train=False)
-        stream = {}
-        if c.lambda_stream:
-            stream = modules.captioner.init(key, image, tokens, train=False)
-        return {"stem": text, "stream": stream}
-
-    key = jax.random.key(0)
-    step = gan_step.make_train_step(
-        modules,
-        optimizers,
-        networks.gan_weights(config),
-        sizes=sizes,
-        z_dim=c.z_dim,
-        condition_dim=c.condition_dim,
-    )
     mesh = sharding.create_mesh(config.mesh.data, config.mesh.spatial)
-    rows = sharding.local_rows(mesh, c.batch_size)
-    return (
-        mesh,
-        jax.jit(step, donate_argnums=0),
-        states.create(create, mesh, key),
-        states.create(init_frozen, mesh, key),
-        sharding.global_batch(mesh, rows, batch, c.batch_size),
+    state = states.create(
+        trainer.create, mesh, key, shard_optimizer=config.mesh.shard_optimizer
     )
+    frozen = states.create(trainers.init_frozen(config, "gan", _VOCAB.value), mesh, key)
+    rows = sharding.local_rows(mesh, c.batch_size)
+    batch = sharding.global_batch(mesh, rows, batch, c.batch_size)
+    return mesh, trainer, state, frozen, batch, states.create(lambda: key, mesh)
 
 
 def main(argv):
     """Prints the figures."""
     del argv
     config = _CONFIG.value
-    mesh, step, state, frozen, batch = _setup(config)
-    jax.set_mesh(mesh)
-    key = jax.random.key(1)
+    mesh, trainer, state, frozen, batch, key = _setup(config)
     begin = time.perf_counter()
+    step = states.compile_step(trainer.train_step, state, frozen, batch, key, mesh)
+    print(f"compilation: {time.perf_counter() - begin:.1f} s")
     state, metrics = jax.block_until_ready(step(state, frozen, batch, key))
-    print(f"first step, with compilation: {time.perf_counter() - begin:.1f} s")
     seconds, cpu = [], time.process_time()
     for _ in range(_STEPS.value):
         begin = time.perf_counter()

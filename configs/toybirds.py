@@ -17,27 +17,21 @@ def get_config(preset="paper"):
     configs.learn_from_scratch(c, image_size=64, width=16)
 
     c.stem.dropout = 0.2
-    c.stem.batch_size = 32
+    c.stem.batch_size = c.stem.lr_rule_batch = 32
     c.stem.num_steps = 1300
     c.stem.learning_rate = 4e-3
     c.stem.eval_every_steps = c.stem.checkpoint_every_steps = 650
 
     c.stream.hidden_dim = 128
-    c.stream.batch_size = 48
     c.stream.num_steps = 1600
     c.stream.learning_rate = 2e-3
     c.stream.gate_margin = 0.1
     c.stream.eval_every_steps = c.stream.checkpoint_every_steps = 800
 
-    c.gan.ngf = c.gan.ndf = 16
     c.gan.z_dim = c.gan.condition_dim = 32
-    c.gan.num_residual = 1
-    c.gan.d_sentence_dim = 32
-    c.gan.wrong_pairs = True
-    c.gan.batch_size = 16
     c.gan.num_steps = 2450
     c.gan.g_learning_rate = c.gan.d_learning_rate = 1e-3
-    c.gan.ema_decay = 0.99
+    c.gan.ema_half_life = 1100
     c.gan.sample_every_steps = 500
     c.gan.eval_every_steps = c.gan.checkpoint_every_steps = 1000
     return c

@@ -14,6 +14,14 @@ from orbax.checkpoint import checkpoint_managers
 
 from mirrorgan_jax import sharding
 
+# A checkpoint tells nothing of the devices that wrote it: it opens on any others, in
+# plain Orbax as NumPy arrays.
+ocp.type_handlers.register_type_handler(
+    jax.Array,
+    ocp.type_handlers.ArrayHandler(enable_write_sharding_file=False),
+    override=True,
+)
+
 
 def directory(workdir, stage):
     """Folder of a stage's checkpoints."""

@@ -8,8 +8,11 @@ which the paper and the authors' released code differ: "paper" is Eq. 3-11,
 
 import ml_collections
 
+from mirrorgan_jax import config_checks
+
 PRESETS = ("paper", "reference")
 STAGES = ("stem", "stream", "gan")
+REMAT = ("none", "convolutions", "blocks")
 
 # The keys in which the presets differ: key, paper, reference.
 _PRESET_KEYS = (
@@ -44,8 +47,16 @@ def _text():
     return c
 
 
-def _cadences(c, log, save):
-    """The cadences of a stage, in steps; the last step always does all of them."""
+def _common(c, log, save):
+    """Keys that every stage has, after its own.
+
+    The cadences are in steps; the last step always does all of them.
+    """
+    c.accumulate = 1  # parts into which a batch is cut to save memory
+    # How learning rates follow the batch size: none | sqrt | linear, as multiples of
+    # what they are at lr_rule_batch.
+    c.lr_rule = "none"
+    c.lr_rule_batch = c.batch_size
     c.log_every_steps = log
     c.checkpoint_every_steps = save
     c.eval_every_steps = save
@@ -73,7 +84,8 @@ def _stem():
     c.adam_b1, c.adam_b2 = 0.5, 0.999  # AttnGAN
     c.reset_adam_every_epoch = False  # preset
     c.clip_norm = 0.25  # of the text encoder's gradient only; AttnGAN
-    return _cadences(c, 50, 2000)
+    c.remat = "none"  # of the image tower: none | convolutions | blocks
+    return _common(c, 50, 2000)
 
 
 def _stream():
@@ -95,11 +107,12 @@ def _stream():
     c.schedule = "constant"  # constant | one_cycle
     c.adam_b1, c.adam_b2 = 0.9, 0.999
     c.caption_reduction = "mean"  # mean | sum over words, Eq. 8
+    c.remat = "none"  # of the trunk, in GAN training too: none | convolutions | blocks
     # Nats a word by which captions must fit their own image better than a
     # shuffled one before GAN training starts; below it STREAM ignores the image.
     # 0 switches this gate off.
     c.gate_margin = 0.05
-    return _cadences(c, 50, 2000)
+    return _common(c, 50, 2000)
 
 
 def _gan():
@@ -128,10 +141,16 @@ def _gan():
     c.lambda_stream = 20.0  # preset; lambda of Eq. 9
     c.caption_reduction = "mean"  # mean | sum over words, Eq. 8
     c.kl_weight = 1.0  # of the conditioning augmentation; StackGAN
-    c.ema_decay = 0.999  # of the generator's moving average, a step
+    # Images in which the generator's moving average forgets half; released code: a
+    # decay of 0.999 a step at batch 12.
+    c.ema_half_life = 8314.0
     c.ema_batch_stats = True  # preset; average the statistics too
+    # What the backward pass computes again instead of keeping: none | convolutions
+    # (their results are kept, not what follows them) | blocks (only their inputs).
+    c.generator_remat = "none"
+    c.discriminator_remat = "none"
     c.sample_every_steps = 5000
-    return _cadences(c, 50, 5000)
+    return _common(c, 50, 5000)
 
 
 def _eval():
@@ -176,7 +195,10 @@ def base_config(preset="paper"):
     c.dtype = "float32"  # of activations: float32 | bfloat16
     c.matmul_precision = "default"  # default | high | highest
     c.compilation_cache = ""  # folder; "" is ~/.cache/mirrorgan_jax/xla
-    c.mesh = ml_collections.ConfigDict({"data": -1, "spatial": 1})  # -1: the rest
+    c.mesh = ml_collections.ConfigDict()
+    c.mesh.data = -1  # devices along the batch; -1 takes what spatial leaves
+    c.mesh.spatial = 1  # devices along image rows
+    c.mesh.shard_optimizer = False  # moments split over data, instead of a copy each
     c.data, c.text = _data(), _text()
     c.stem, c.stream, c.gan = _stem(), _stream(), _gan()
     c.eval, c.weights = _eval(), _weights()
@@ -187,7 +209,7 @@ def base_config(preset="paper"):
 
 
 def learn_from_scratch(config, *, image_size, width):
-    """Small towers without pretrained weights, for small images.
+    """Small towers without pretrained weights and a small GAN, for small images.
 
     Args:
       config: changed in place.
@@ -203,7 +225,14 @@ def learn_from_scratch(config, *, image_size, width):
     config.stream.trunk_from_stem = True
     config.stream.input_size = 0
     config.stream.input_norm = "raw"
-    config.gan.base_size = image_size // 2 ** (config.gan.stages - 1)
+    c = config.gan
+    c.base_size = image_size // 2 ** (c.stages - 1)
+    c.ngf = c.ndf = 16
+    c.num_residual = 1
+    c.d_sentence_dim = 32
+    c.wrong_pairs = True
+    c.batch_size = c.lr_rule_batch = 16
+    config.stream.batch_size = config.stream.lr_rule_batch = 48
 
 
 def stage_sizes(gan):
@@ -230,14 +259,22 @@ _CHOICES = {
     "gan.d_norm": ("batch", "spectral", "none"),
     "gan.discriminator_weighting": ("half", "mean"),
     "gan.caption_reduction": ("mean", "sum"),
-}
+    **{f"{stage}.lr_rule": ("none", "sqrt", "linear") for stage in STAGES},
+    **{
+        key: REMAT
+        for key in (
+            "stem.remat", "stream.remat",
+            "gan.generator_remat", "gan.discriminator_remat",
+        )
+    },
+}  # fmt: skip
 
 # Keys that may be zero; every other number must be positive.
 _MAY_BE_ZERO = {
     "seed", "stem.dropout", "stream.input_size", "stream.gate_margin",
     "stem.num_steps", "stream.num_steps", "gan.num_steps",
     "stem.adam_b1", "stream.adam_b1", "gan.adam_b1",
-    "gan.d_sentence_dim", "gan.lambda_stream", "gan.kl_weight", "gan.ema_decay",
+    "gan.d_sentence_dim", "gan.lambda_stream", "gan.kl_weight",
     "eval.num_images", "eval.samples",
 }  # fmt: skip
 
@@ -262,79 +299,8 @@ def _value_problems(config):
             if value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
                 bound = "zero or more" if key in _MAY_BE_ZERO else "above zero"
                 yield f"config.{key} = {value!r}: allowed are numbers {bound}"
-            elif key.endswith(("_b1", "_b2", "dropout", "ema_decay")) and value >= 1:
+            elif key.endswith(("_b1", "_b2", "dropout")) and value >= 1:
                 yield f"config.{key} = {value!r}: allowed are numbers below 1"
-
-
-def _small_trunk_problems(config):
-    """The small trunk takes images as they are, real and generated ones alike."""
-    size, regions = stage_sizes(config.gan)[-1], config.stem.region_size
-    for stage in ("stem", "stream"):
-        if config[stage].encoder != "small":
-            continue
-        if config[stage].image_size != size:
-            yield (
-                f"config.{stage}.image_size = {config[stage].image_size}: the small"
-                f" trunk must be trained at the size of generated images, {size}"
-            )
-        allowed = [2**i for i in range(2, size.bit_length() - 1)]
-        if regions not in allowed:
-            yield (
-                f"config.stem.region_size = {regions}: allowed are"
-                f" {', '.join(map(str, allowed))}"
-            )
-            return
-
-
-def _relation_problems(config):
-    gan, stream, stem = config.gan, config.stream, config.stem
-    for stage in STAGES:
-        c = config[stage]
-        if c.batch_size < 2:
-            yield (
-                f"config.{stage}.batch_size = {c.batch_size}: allowed are 2 or more"
-                " (a batch needs a mismatched pair)"
-            )
-        if c.checkpoint_every_steps % c.log_every_steps:
-            yield (
-                f"config.{stage}.checkpoint_every_steps = {c.checkpoint_every_steps}:"
-                f" allowed are multiples of log_every_steps = {c.log_every_steps}"
-            )
-    for stage, other in (("stem", stem), ("stream", stream)):
-        if other.encoder == "small" and not other.train_trunk and other.num_steps:
-            yield (
-                f"config.{stage}.train_trunk = False: the small trunk has no"
-                " pretrained weights, so it must be True"
-            )
-    if stream.trunk_from_stem and not (stream.encoder == stem.encoder == "small"):
-        yield (
-            "config.stream.trunk_from_stem = True: needs stem.encoder and"
-            " stream.encoder to be small"
-        )
-    if stream.trunk_from_stem and stream.encoder_width != stem.encoder_width:
-        yield (
-            f"config.stream.encoder_width = {stream.encoder_width}: trunk_from_stem"
-            f" needs stem.encoder_width = {stem.encoder_width}"
-        )
-    yield from _small_trunk_problems(config)
-    if config.data.name in ("cub", "folder") and not config.data.source:
-        what = {
-            "cub": "the folder that holds CUB_200_2011/, text/, train/ and test/",
-            "folder": "a folder or zip with metadata.jsonl and the images",
-        }[config.data.name]
-        yield f"config.data.source is empty: give {what}"
-    if config.text.eval_words < config.text.num_words:
-        yield (
-            f"config.text.eval_words = {config.text.eval_words}: allowed are"
-            f" text.num_words = {config.text.num_words} or more"
-        )
-    if config.eval.pool_size < 2:
-        yield f"config.eval.pool_size = {config.eval.pool_size}: allowed are 2 or more"
-    if not (gan.word_attention or gan.sentence_attention) and gan.stages > 1:
-        yield (
-            "config.gan.word_attention = False: with sentence_attention = False too"
-            " the later stages would not see the caption; one must be True"
-        )
 
 
 def validate(config, *, num_devices=1):
@@ -349,7 +315,8 @@ def validate(config, *, num_devices=1):
     """
     problems = [*_value_problems(config)]
     if not problems:
-        problems = [*_relation_problems(config)]
+        sizes = stage_sizes(config.gan)
+        problems = [*config_checks.relation_problems(config, STAGES, sizes)]
     if not problems:
         spatial = config.mesh.spatial
         data = config.mesh.data if config.mesh.data > 0 else num_devices // spatial
@@ -358,11 +325,13 @@ def validate(config, *, num_devices=1):
                 f"config.mesh.data = {config.mesh.data}, mesh.spatial = {spatial}:"
                 f" their product must be the number of devices, {num_devices}"
             )
-        problems += [
-            f"config.{stage}.batch_size = {config[stage].batch_size}: allowed are"
-            f" multiples of the mesh's data axis, {data}"
-            for stage in STAGES
-            if data and config[stage].batch_size % data
-        ]
+        for stage in STAGES:
+            c = config[stage]
+            if data and c.batch_size % (data * c.accumulate):
+                problems.append(
+                    f"config.{stage}.batch_size = {c.batch_size}: allowed are"
+                    f" multiples of the mesh's data axis, {data}, times"
+                    f" {stage}.accumulate, {c.accumulate}"
+                )
     if problems:
         raise ValueError("the configuration is wrong:\n  " + "\n  ".join(problems))

@@ -12,7 +12,7 @@ import numpy as np
 from etils import epath
 
 from mirrorgan_jax import evaluator as evaluators
-from mirrorgan_jax import figures, files, networks, stages, telemetry
+from mirrorgan_jax import figures, files, hosts, networks, stages, telemetry
 from mirrorgan_jax.metrics import attributes as attribute_metrics
 
 
@@ -43,16 +43,17 @@ def run(config, dataset, mesh, workdir):
             "protocol": _protocol(config, evaluator),
             "r_precision": _r_precision(config, evaluator, ema, stem),
         }
-        if dataset.test.attributes is not None:
-            report["attributes"] = _attributes(config, evaluator, ema, stem["text"])
         rows = evaluators.sample_rows(len(evaluator.protocol), config.eval.samples)
         if len(rows):
             grid = evaluators.sample_grid(evaluator, ema, stem["text"], rows)
             report["samples"] = str(evaluators.write_sample(workdir, "final", grid))
+    if dataset.test.attributes is not None:
+        report["attributes"] = _attributes(config, evaluator, ema, stem["text"], mesh)
     path = epath.Path(workdir) / "report" / "evaluation.json"
-    files.write_text(path, json.dumps(report, indent=2) + "\n")
-    print(_table(report), flush=True)
-    print(f"report: {path}", flush=True)
+    if hosts.is_first():
+        files.write_text(path, json.dumps(report, indent=2) + "\n")
+    hosts.say(_table(report))
+    hosts.say(f"report: {path}")
     return report
 
 
@@ -71,7 +72,7 @@ def _r_precision(config, evaluator, ema, stem):
     sentences = evaluator.sentence_codes(stem["text"])
     real = evaluator.real_codes(stem["image"], config.stem.image_size)
     with telemetry.Progress(
-        "evaluate", len(evaluator.protocol), unit="image"
+        "evaluate", len(evaluator.protocol), unit="image", enabled=hosts.is_first()
     ) as progress:
         generated = evaluator.generated_codes(
             ema, stem["text"], stem["image"], progress
@@ -88,7 +89,7 @@ def _r_precision(config, evaluator, ema, stem):
     }
 
 
-def _attributes(config, evaluator, ema, text):
+def _attributes(config, evaluator, ema, text, mesh):
     # Levels below know nothing of the data set that draws its own labels.
     from mirrorgan_jax.data import toybirds
 
@@ -99,7 +100,10 @@ def _attributes(config, evaluator, ema, text):
     columns = [list(toybirds.ATTRIBUTES).index(name) for name in toybirds.PARTS]
     cardinalities = {name: len(toybirds.ATTRIBUTES[name]) for name in toybirds.PARTS}
     steps = config.eval.classifier_steps
-    with telemetry.Progress("attribute classifier", steps) as progress:
+    # Every process trains its own on its own devices: they come out the same.
+    with telemetry.Progress(
+        "attribute classifier", steps, enabled=hosts.is_first()
+    ) as progress:
         classifier = attribute_metrics.train_classifier(
             drawn,
             truth[:, columns],
@@ -111,15 +115,9 @@ def _attributes(config, evaluator, ema, text):
         )
     rows = np.arange(len(evaluator.protocol))
     asked = evaluator.split.attributes[evaluator.protocol.indices][:, columns]
-    images = evaluators.stage_images(evaluator, ema, text, rows)[-1]
-    real = np.concatenate(
-        [
-            np.asarray(batch["image"])[:count]
-            for count, batch in evaluator.real_batches(
-                size, evaluator.protocol.tokens.shape[1]
-            )
-        ]
-    )
+    with jax.set_mesh(mesh):
+        images = evaluators.stage_images(evaluator, ema, text, rows)[-1]
+    real = evaluator.real_images(rows, size)
     if images.shape[1] != size:
         images = np.asarray(
             jax.image.resize(images, (len(images), size, size, 3), "linear")

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 from etils import epath
 
-from mirrorgan_jax import figures, sharding
+from mirrorgan_jax import figures, hosts, sharding
 from mirrorgan_jax.data import pipeline
 from mirrorgan_jax.metrics import r_precision
 from mirrorgan_jax.models import resize
-from mirrorgan_jax.training import gan_step
+from mirrorgan_jax.training import gan_objective
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,23 +105,25 @@ class Evaluator:
             return image_encoder.apply(variables, images, train=False)[1]
 
         def generate(ema, stem, key, batch):
-            captions = gan_step.encode_captions(
+            captions = gan_objective.encode_captions(
                 text_encoder, stem, batch["tokens"], batch["length"]
             )
             # Noise belongs to an example, whatever batch it comes in.
             keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(batch["position"])
-            z, eps = jax.vmap(lambda k: gan_step.noise(k, 1, z_dim, condition_dim))(
-                keys
-            )
+            z, eps = jax.vmap(
+                lambda k: gan_objective.noise(k, 1, z_dim, condition_dim)
+            )(keys)
             out = generator.apply(
                 ema, z[:, 0], eps[:, 0], captions.sentence, captions.words,
                 captions.mask, train=False,
             )  # fmt: skip
             return out.images
 
-        self._encode_text = jax.jit(encode_text)
-        self._encode_images = jax.jit(encode_images)
-        self._generate = jax.jit(generate)
+        # Whole on every device: every process can read the results.
+        whole = sharding.replicated(mesh)
+        self._encode_text = jax.jit(encode_text, out_shardings=whole)
+        self._encode_images = jax.jit(encode_images, out_shardings=whole)
+        self._generate = jax.jit(generate, out_shardings=whole)
 
     def _batches(self, rows):
         """(number of real rows, global batch) of the protocol's rows, in order."""
@@ -168,6 +170,19 @@ class Evaluator:
                 valid,
                 sharding.global_batch(self._mesh, local, batch, self._batch_size),
             )
+
+    def real_images(self, rows, image_size):
+        """[n, S, S, 3] uint8 real images of some rows, on every process."""
+        p = self.protocol
+        batches = pipeline.eval_batches(
+            self.split,
+            indices=p.indices[rows],
+            captions=p.captions[rows],
+            batch_size=min(self._batch_size, len(rows)),
+            image_size=image_size,
+            num_words=p.tokens.shape[1],
+        )
+        return np.concatenate([batch["image"][batch["valid"]] for batch in batches])
 
     def real_codes(self, image_variables, image_size):
         """[n, D] codes of the real test images."""
@@ -263,25 +278,13 @@ def sample_grid(evaluator, ema, stem, rows):
     split, p = evaluator.split, evaluator.protocol
     images = stage_images(evaluator, ema, stem, rows)
     texts = [split.texts[p.indices[r]][p.captions[r]] for r in rows]
-    chosen = dataclasses.replace(p, indices=p.indices[rows], captions=p.captions[rows])
-    real = np.concatenate(
-        [
-            batch["image"][batch["valid"]]
-            for batch in pipeline.eval_batches(
-                split,
-                indices=chosen.indices,
-                captions=chosen.captions,
-                batch_size=len(rows),
-                image_size=images[-1].shape[1],
-                num_words=p.tokens.shape[1],
-            )
-        ]
-    )
+    real = evaluator.real_images(rows, images[-1].shape[1])
     return figures.sample_grid(images, texts, real=real.astype(np.float32) / 127.5 - 1)
 
 
 def write_sample(workdir, name, grid):
     """Writes a sample grid to `samples/<name>.png` below the workdir."""
     path = epath.Path(workdir) / "samples" / f"{name}.png"
-    figures.write_png(path, grid)
+    if hosts.is_first():
+        figures.write_png(path, grid)
     return path

@@ -6,7 +6,6 @@ only as far as it is not done yet; the same command goes on after a kill.
 
 import os
 import resource
-import signal
 import sys
 import time
 
@@ -26,9 +25,38 @@ _STAGE = flags.DEFINE_enum(
     "stage", "all", ["all", *configs.STAGES, "evaluate"],
     "What to do; all does what is not done yet.",
 )  # fmt: skip
+_DISTRIBUTED = flags.DEFINE_enum(
+    "distributed", "auto", ["auto", "on", "off"],
+    "Whether this is one process of several; auto: where a cluster is found.",
+)  # fmt: skip
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator_address", None, "HOST:PORT of process 0, where no cluster tells it."
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "Processes of the run, with --coordinator_address.",
+    lower_bound=1,
+)  # fmt: skip
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Number of this process, from 0.", lower_bound=0
+)
+_HEARTBEAT = flags.DEFINE_integer(
+    "heartbeat_timeout_seconds", 30,
+    "Seconds of silence after which a process counts as dead and the others stop.",
+    lower_bound=5,
+)  # fmt: skip
+_COMPILE_ONLY = flags.DEFINE_boolean(
+    "compile_only", False,
+    "Compile the step of each stage of --stage for the mesh of the configuration,"
+    " print what it needs and stop; the devices need not exist.",
+)  # fmt: skip
+_TOPOLOGY = flags.DEFINE_string(
+    "topology", None,
+    "With --compile_only: TPU chips to compile for, such as v5e:4x4.",
+)  # fmt: skip
 
 
 def _setup(config):
+    """What must be decided before jax starts."""
     # TensorFlow only reads data here and has nothing to say.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -42,6 +70,23 @@ def _setup(config):
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     if config.matmul_precision != "default":
         jax.config.update("jax_default_matmul_precision", config.matmul_precision)
+
+    from mirrorgan_jax import hosts
+
+    if _COMPILE_ONLY.value:
+        wanted = config.mesh.data * config.mesh.spatial
+        if not _TOPOLOGY.value and wanted > 0:
+            jax.config.update("jax_platforms", "cpu")
+            jax.config.update("jax_num_cpu_devices", wanted)
+        return
+    hosts.initialize(
+        _DISTRIBUTED.value,
+        coordinator_address=_COORDINATOR.value,
+        num_processes=_NUM_PROCESSES.value,
+        process_id=_PROCESS_ID.value,
+        heartbeat_timeout_seconds=_HEARTBEAT.value,
+    )
+    hosts.stop_between_stages()
 
 
 def _wanted(config, stage):
@@ -78,6 +123,8 @@ def _load_data(config):
 def _run(config, workdir, wanted):
     import jax
 
+    from mirrorgan_jax import hosts
+
     # 1. What is wrong is said before anything slow starts, TensorFlow included.
     configs.validate(config, num_devices=jax.device_count())
 
@@ -85,19 +132,22 @@ def _run(config, workdir, wanted):
     from mirrorgan_jax.training import loop
 
     for stage in wanted:
+        absent = stages.missing_stage(config, stage, wanted, workdir)
+        if absent:
+            raise FileNotFoundError(absent)
         missing = stages.missing_backbone(config, stage)
         if missing and not stages.finished_steps(workdir, stage):
             raise ValueError(missing)
-    print(f"configuration:\n{config}\nworkdir: {workdir}", flush=True)
+    hosts.say(f"configuration:\n{config}\nworkdir: {workdir}")
 
     # 2. Data.
     dataset = _load_data(config)
     mesh = sharding.create_mesh(config.mesh.data, config.mesh.spatial)
-    print(
+    hosts.say(
         f"data: {config.data.name}, {len(dataset.train)} train and"
         f" {len(dataset.test)} test images, {len(dataset.vocab)} words;"
-        f" devices: {mesh.size} {jax.devices()[0].platform}",
-        flush=True,
+        f" devices: {mesh.size} {jax.devices()[0].platform}"
+        f" of {jax.process_count()} processes, {dict(mesh.shape)}"
     )
 
     # 3. Stages, each from where it stopped.
@@ -114,7 +164,7 @@ def _run(config, workdir, wanted):
                 vocab=list(dataset.vocab.words),
                 mesh=mesh,
             )
-        print(f"{name}: done, {(time.time() - begin) / 60:.1f} minutes", flush=True)
+        hosts.say(f"{name}: done, {(time.time() - begin) / 60:.1f} minutes")
 
 
 def _workdir():
@@ -130,28 +180,59 @@ def main(argv):
     if _CONFIG.value is None:
         raise app.UsageError("--config is missing: try --config=configs/toybirds.py")
     logging.set_verbosity(logging.ERROR)
-    begin = time.time()
+    if _TOPOLOGY.value and not _COMPILE_ONLY.value:
+        raise app.UsageError(
+            "--topology needs --compile_only: it names chips to compile for"
+        )
     config, workdir = _CONFIG.value, _workdir()
-    _setup(config)
 
-    from mirrorgan_jax.training import loop
+    import jax
 
-    def terminate(*unused):
-        raise loop.Terminated("stopped between two stages")
+    from mirrorgan_jax import hosts
 
-    signal.signal(signal.SIGTERM, terminate)
     try:
-        _run(config, workdir, _wanted(config, _STAGE.value))
-    except loop.Terminated as reason:
-        print(f"SIGTERM: {reason}; the same command goes on", flush=True)
+        _setup(config)
+        if _COMPILE_ONLY.value:
+            _compile(config)
+        else:
+            begin = time.time()
+            _run(config, workdir, _wanted(config, _STAGE.value))
+            _done(begin, workdir)
+        status = 0
+    except hosts.Terminated as reason:
+        hosts.say(f"SIGTERM: {reason}; the same command goes on")
         return 0
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        status = 1
+    except jax.errors.JaxRuntimeError as error:
+        reason = hosts.lost(error)
+        if reason is None:
+            raise
+        print(f"error: {reason}", file=sys.stderr)
+        status = 1
+    if status and jax.process_count() > 1:
+        hosts.leave(status)
+    return status
+
+
+def _done(begin, workdir):
+    from mirrorgan_jax import hosts
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     minutes = (time.time() - begin) / 60
-    print(f"all done in {minutes:.1f} minutes, peak memory {peak:.1f} GiB: {workdir}")
-    return 0
+    hosts.say(
+        f"all done in {minutes:.1f} minutes, peak memory {peak:.1f} GiB: {workdir}"
+    )
+
+
+def _compile(config):
+    from mirrorgan_jax import aot
+
+    stages = configs.STAGES if _STAGE.value == "all" else [_STAGE.value]
+    for stage in stages:
+        if stage in configs.STAGES:
+            aot.run(config, stage, topology=_TOPOLOGY.value)
 
 
 def _parse(argv):

@@ -6,7 +6,8 @@ import optax
 from mirrorgan_jax import config as configs
 from mirrorgan_jax.models import discriminators as discriminator_modules
 from mirrorgan_jax.models import glam, image_encoder, stem, stream
-from mirrorgan_jax.training import gan_step
+from mirrorgan_jax.training import gan_objective, gan_step
+from mirrorgan_jax.training import state as states
 
 
 def _dtype(config):
@@ -36,6 +37,7 @@ def damsm_image_encoder(config):
         region_size=c.region_size,
         align_corners=c.align_corners,
         freeze_trunk=not c.train_trunk,
+        remat=c.remat,
         dtype=_dtype(config),
     )
 
@@ -52,6 +54,7 @@ def captioner(config, vocab_size):
         width=c.encoder_width,
         region_size=config.stem.region_size,
         freeze_trunk=not c.train_trunk,
+        remat=c.remat,
         dtype=_dtype(config),
     )
     decoder = stream.CaptionDecoder(
@@ -77,6 +80,7 @@ def generator(config):
         sentence_conv=c.sentence_conv,
         word_context=c.word_attention,
         sentence_context=c.sentence_attention,
+        remat=c.generator_remat,
         dtype=_dtype(config),
     )
 
@@ -90,6 +94,7 @@ def discriminators(config):
             ndf=c.ndf,
             norm=c.d_norm,
             sentence_dim=c.d_sentence_dim,
+            remat=c.discriminator_remat,
             dtype=_dtype(config),
         )
         for size in configs.stage_sizes(c)
@@ -106,18 +111,19 @@ def gan(config, vocab_size):
     )
 
 
-def gan_optimizers(config):
-    """Adam of the generator, and of each discriminator."""
-    c = config.gan
-    rates = {"G": c.g_learning_rate, "D": c.d_learning_rate}
+def gan_optimizers(*, g_rate, d_rate, b1, b2):
+    """{"G", "D"}: Adam of the generator, and of each discriminator."""
     return {
-        name: optax.adam(rate, b1=c.adam_b1, b2=c.adam_b2)
-        for name, rate in rates.items()
+        name: optax.adam(rate, b1=b1, b2=b2)
+        for name, rate in (("G", g_rate), ("D", d_rate))
     }
 
 
 def gan_weights(config):
     """Weights and forms of the GAN's objective."""
-    return gan_step.Weights(
-        **{key: config.gan[key] for key in gan_step.Weights._fields}
-    )
+    c = config.gan
+    values = {
+        key: c[key] for key in gan_objective.Weights._fields if key != "ema_decay"
+    }
+    decay = states.decay_of_half_life(c.ema_half_life, c.batch_size)
+    return gan_objective.Weights(ema_decay=decay, **values)

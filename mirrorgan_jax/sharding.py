@@ -1,4 +1,6 @@
-"""Mesh of ('data', 'spatial') devices, activation constraints, global batches."""
+"""Mesh of ('data', 'spatial') devices, shardings of state, activations and batches."""
+
+import math
 
 import jax
 import numpy as np
@@ -37,6 +39,13 @@ def create_mesh(data=-1, spatial=1, devices=None):
     )
 
 
+def _constrained(x, *axes):
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1:
+        return x
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(*axes))
+
+
 def shard_rows(x):
     """Constrains activations [B, H, W, ...] to ('data', 'spatial').
 
@@ -45,18 +54,80 @@ def shard_rows(x):
     be larger than what they surround.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1:
-        return x
-    spatial = mesh.shape["spatial"]
+    spatial = 1 if mesh.empty else mesh.shape["spatial"]
     rows = x.shape[1]
     split = spatial > 1 and rows % spatial == 0 and rows >= 2 * spatial
-    spec = PartitionSpec("data", "spatial" if split else None)
-    return jax.lax.with_sharding_constraint(x, spec)
+    return _constrained(x, "data", "spatial" if split else None)
+
+
+def gather_rows(x):
+    """Constrains [B, ...] to ('data',): every device of a row of `spatial` has all."""
+    return _constrained(x, "data")
 
 
 def replicated(mesh):
     """Sharding of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def state_shardings(tree, mesh, *, shard_optimizer):
+    """Where the leaves of a train state lie.
+
+    Args:
+      tree: arrays or `ShapeDtypeStruct`s.
+      mesh: the device mesh.
+      shard_optimizer: split the leaves under `opt_state` over `data`, along their
+        longest axis that it divides; without it, and where there is no such axis,
+        every device holds them whole, as it does all other leaves.
+
+    Returns:
+      tree of `NamedSharding`.
+    """
+    data = mesh.shape["data"]
+
+    def place(path, leaf):
+        names = {getattr(key, "name", getattr(key, "key", None)) for key in path}
+        fitting = [i for i, size in enumerate(leaf.shape) if size % data == 0]
+        if not (shard_optimizer and data > 1 and fitting and "opt_state" in names):
+            return replicated(mesh)
+        axis = max(fitting, key=lambda i: leaf.shape[i])
+        return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def table(tree):
+    """A line for every array of a tree: name, shape, dtype, sharding, bytes a device.
+
+    Args:
+      tree: arrays or `ShapeDtypeStruct`s with shardings.
+
+    Returns:
+      Text; its last line has the sums.
+    """
+    rows = [("array", "shape", "dtype", "sharding", "bytes a device")]
+    total, number = 0, 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            continue
+        part = leaf.sharding.shard_shape(leaf.shape)
+        size = math.prod(part) * leaf.dtype.itemsize
+        axes = getattr(leaf.sharding, "spec", ())  # one device alone has none
+        spec = ", ".join("-" if axis is None else axis for axis in axes)
+        cells = (leaf.shape, leaf.dtype, spec or "whole", f"{size:,}")
+        rows.append((name, *map(str, cells)))
+        total, number = total + size, number + math.prod(leaf.shape)
+    count = len(rows) - 1
+    rows.append((f"{count} arrays", f"{number:,} numbers", "", "", f"{total:,}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i == 4 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
 
 
 def batch_sharding(mesh):

@@ -4,16 +4,10 @@ import functools
 
 from etils import epath
 
-from mirrorgan_jax import checkpoint, networks
-from mirrorgan_jax import config as configs
+from mirrorgan_jax import checkpoint, hosts, networks, trainers
 from mirrorgan_jax import evaluator as evaluators
 from mirrorgan_jax.data import pipeline
-from mirrorgan_jax.training import (
-    gan_step,
-    loop,
-    stem_step,
-    stream_step,
-)
+from mirrorgan_jax.training import loop, stream_step
 from mirrorgan_jax.training import state as states
 from mirrorgan_jax.weights import backbones
 
@@ -47,6 +41,34 @@ def missing_backbone(config, stage):
     )
 
 
+def missing_stage(config, stage, wanted, workdir):
+    """What is wrong with the stages that a stage builds on, or None.
+
+    Args:
+      config: resolved configuration.
+      stage: a stage, or "evaluate".
+      wanted: stages that this command runs, in order.
+      workdir: the run's folder.
+    """
+    needed = {
+        "stem": (),
+        "stream": ("stem",) if config.stream.trunk_from_stem else (),
+        "gan": ("stem", "stream") if config.gan.lambda_stream else ("stem",),
+        "evaluate": ("stem", "gan"),
+    }[stage]
+    for name in needed:
+        if name not in wanted and not finished_steps(workdir, name):
+            return _absent(workdir, name)
+    return None
+
+
+def _absent(workdir, stage):
+    return (
+        f"there is no {stage} checkpoint in"
+        f" {checkpoint.directory(workdir, stage)}: run --stage={stage} first"
+    )
+
+
 def _trunk(config, stage):
     """(params, batch_stats) of a stage's pretrained trunk, or None."""
     name, _ = _BACKBONES[stage]
@@ -57,11 +79,11 @@ def _trunk(config, stage):
     return tree["params"], tree["batch_stats"]
 
 
-def _batches(config, stage, split, image_size):
+def _batches(config, stage, split):
     return lambda start, rows: pipeline.train_batches(
         split,
         batch_size=config[stage].batch_size,
-        image_size=image_size,
+        image_size=trainers.image_size(config, stage),
         num_words=config.text.num_words,
         seed=config.seed,
         start_step=start,
@@ -96,37 +118,10 @@ def stem_stage(config, dataset, mesh, workdir):
     """STEM pretraining with the DAMSM losses."""
     del workdir  # the first stage needs nothing of another
     c = config.stem
-    text = networks.text_encoder(config, len(dataset.vocab))
-    image = networks.damsm_image_encoder(config)
-    steps_per_epoch = max(len(dataset.train) // c.batch_size, 1)
-    schedule = states.learning_rate(
-        c.learning_rate,
-        schedule=c.schedule,
-        num_steps=c.num_steps,
-        steps_per_epoch=steps_per_epoch,
-        decay_per_epoch=c.decay_per_epoch,
-    )
-    optimizer = stem_step.make_optimizer(
-        adam_b1=c.adam_b1,
-        adam_b2=c.adam_b2,
-        clip_norm=c.clip_norm,
-        train_trunk=c.train_trunk,
-    )
-    loss = stem_step.make_loss(
-        text, image, gamma1=c.gamma1, gamma2=c.gamma2, gamma3=c.gamma3
-    )
-    update = stem_step.make_update(
-        loss,
-        optimizer,
-        schedule,
-        reset_every=steps_per_epoch if c.reset_adam_every_epoch else 0,
-    )
-    create = stem_step.make_create_state(
-        text,
-        image,
-        optimizer,
-        image_size=c.image_size,
-        num_words=config.text.num_words,
+    trainer = trainers.stem(
+        config,
+        len(dataset.vocab),
+        steps_per_epoch=max(len(dataset.train) // c.batch_size, 1),
     )
     evaluator = make_evaluator(config, dataset, mesh, count=config.eval.quick_images)
 
@@ -138,12 +133,12 @@ def stem_stage(config, dataset, mesh, workdir):
     return loop.Stage(
         name="stem",
         settings=c,
-        create=create,
+        create=trainer.create,
         pretrained=lambda: _trunk(config, "stem"),
         seed=config.seed,
-        train_step=stem_step.make_train_step(update),
+        train_step=trainer.train_step,
         frozen={},
-        batches=_batches(config, "stem", dataset.train, c.image_size),
+        batches=_batches(config, "stem", dataset.train),
         evaluate=evaluate_state,
         metric="real_top1",
     )
@@ -190,10 +185,7 @@ def _load(config, workdir, stage, mesh):
 
 def _load_item(config, workdir, stage, item, mesh):
     if not finished_steps(workdir, stage):
-        raise FileNotFoundError(
-            f"there is no {stage} checkpoint in"
-            f" {checkpoint.directory(workdir, stage)}: run --stage={stage} first"
-        )
+        raise FileNotFoundError(_absent(workdir, stage))
     metric, lower = METRICS[stage]
     checkpoints = checkpoint.Checkpoints(
         workdir, stage, metric=metric, lower_is_better=lower
@@ -201,6 +193,13 @@ def _load_item(config, workdir, stage, item, mesh):
     try:
         best = config.weights.checkpoint == "best"
         step = checkpoints.best_step() if best else checkpoints.latest_step()
+        saved, _ = checkpoints.restored_json(step)
+        different = loop.different_settings(stage, saved, config.to_dict())
+        if different:
+            raise ValueError(
+                f"the {stage} checkpoint of this workdir was made with other settings:"
+                f" {'; '.join(different)}. Take the old values or another --workdir"
+            )
         return step, checkpoints.restored_tree(step, item, mesh)
     finally:
         checkpoints.close()
@@ -225,20 +224,9 @@ def finished_steps(workdir, stage):
 def stream_stage(config, dataset, mesh, workdir):
     """STREAM pretraining by captioning real images."""
     c = config.stream
-    captioner = networks.captioner(config, len(dataset.vocab))
-    optimizer = stream_step.make_optimizer(
-        states.learning_rate(
-            c.learning_rate, schedule=c.schedule, num_steps=c.num_steps
-        ),
-        adam_b1=c.adam_b1,
-        adam_b2=c.adam_b2,
-        train_trunk=c.train_trunk,
-    )
-    create = stream_step.make_create_state(
-        captioner, optimizer, image_size=c.image_size, num_words=config.text.num_words
-    )
+    trainer = trainers.stream(config, len(dataset.vocab))
     evaluator = make_evaluator(config, dataset, mesh, count=config.eval.quick_images)
-    gate = stream_step.make_gate(captioner)
+    gate = stream_step.make_gate(trainer.modules["captioner"])
 
     def trunk():
         if not c.trunk_from_stem:
@@ -249,14 +237,12 @@ def stream_stage(config, dataset, mesh, workdir):
     return loop.Stage(
         name="stream",
         settings=c,
-        create=create,
+        create=trainer.create,
         pretrained=trunk,
         seed=config.seed + 1,
-        train_step=stream_step.make_train_step(
-            captioner, optimizer, reduction=c.caption_reduction
-        ),
+        train_step=trainer.train_step,
         frozen={},
-        batches=_batches(config, "stream", dataset.train, c.image_size),
+        batches=_batches(config, "stream", dataset.train),
         evaluate=lambda state: evaluators.cross_entropies(
             evaluator,
             gate,
@@ -298,7 +284,7 @@ def check_gate(config, dataset, mesh, stream):
             " (stream.num_steps), or start its trunk from STEM's"
             " (stream.trunk_from_stem)"
         )
-    print(f"gate {'passed' if needed else 'off'}: {text}", flush=True)
+    hosts.say(f"gate {'passed' if needed else 'off'}: {text}")
 
 
 def gan_stage(config, dataset, mesh, workdir):
@@ -308,23 +294,13 @@ def gan_stage(config, dataset, mesh, workdir):
     stream = load_stream(config, workdir, mesh) if c.lambda_stream else {}
     if c.lambda_stream and not finished_steps(workdir, "gan"):
         check_gate(config, dataset, mesh, stream)
-    modules = networks.gan(config, len(dataset.vocab))
-    optimizers = networks.gan_optimizers(config)
-    weights = networks.gan_weights(config)
-    sizes = configs.stage_sizes(c)
+    trainer = trainers.gan(config, len(dataset.vocab))
     evaluator = make_evaluator(
         config,
         dataset,
         mesh,
         count=config.eval.quick_images,
-        generator=modules.generator,
-    )
-    create = gan_step.make_create_state(
-        modules,
-        optimizers,
-        word_dim=config.stem.word_dim,
-        z_dim=c.z_dim,
-        condition_dim=c.condition_dim,
+        generator=trainer.modules["generator"],
     )
 
     @functools.cache
@@ -343,19 +319,12 @@ def gan_stage(config, dataset, mesh, workdir):
     return loop.Stage(
         name="gan",
         settings=c,
-        create=create,
+        create=trainer.create,
         pretrained=lambda: None,
         seed=config.seed + 2,
-        train_step=gan_step.make_train_step(
-            modules,
-            optimizers,
-            weights,
-            sizes=sizes,
-            z_dim=c.z_dim,
-            condition_dim=c.condition_dim,
-        ),
+        train_step=trainer.train_step,
         frozen={"stem": stem["text"], "stream": stream},
-        batches=_batches(config, "gan", dataset.train, sizes[-1]),
+        batches=_batches(config, "gan", dataset.train),
         evaluate=evaluate_state,
         metric="generated_top1",
         sample=sample if config.eval.samples else None,

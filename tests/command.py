@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -39,9 +40,10 @@ class Process:
       workdir: of the run.
       data: folder of prepared data.
       *flags: more flags.
+      **environment: more environment variables.
     """
 
-    def __init__(self, workdir, data, *flags):
+    def __init__(self, workdir, data, *flags, **environment):
         self._workdir, self._loaded = Path(workdir), None
         self._output = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
@@ -51,7 +53,7 @@ class Process:
                 f"--config.data.root={data}", *flags,
             ],
             cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )  # fmt: skip
@@ -97,6 +99,35 @@ class Process:
         output = self.output()
         self._output.close()
         return Run(self._workdir, status, output, end - (self._loaded or end))
+
+
+def free_port():
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
+
+
+# Several devices compile slowly; what the tests compare needs no fast code.
+QUICK_COMPILATION = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+
+def hosts(workdir, data, *flags, count=2, devices=2):
+    """Starts the command as `count` processes of one run; returns them in order."""
+    address = f"localhost:{free_port()}"
+    return [
+        Process(
+            workdir, data, *flags,
+            f"--coordinator_address={address}", f"--num_processes={count}",
+            f"--process_id={number}", "--heartbeat_timeout_seconds=10",
+            JAX_PLATFORMS="cpu",
+            XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}"
+            f" {QUICK_COMPILATION}",
+        )
+        for number in range(count)
+    ]  # fmt: skip
 
 
 def run(workdir, data, *flags):

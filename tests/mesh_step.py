@@ -1,9 +1,11 @@
-"""One GAN step on several meshes; prints how far it is from one device as JSON.
+"""Steps of every stage on several meshes; prints how far they are from one device.
 
 Run by test_sharding.py with eight virtual devices: their number is decided before
-jax starts.
+jax starts. Plain descent, because Adam's first steps are the gradient's sign, which
+rounding decides where the gradient is nearly zero; its state keeps the gradients.
 """
 
+import functools
 import json
 import sys
 
@@ -16,71 +18,152 @@ import tiny
 from mirrorgan_jax import sharding
 from mirrorgan_jax.training import state as states
 
-# Adam's first step is the gradient's sign, which rounding decides where the gradient
-# is nearly zero. Plain descent keeps the gradients themselves, here in its state.
-DESCENT = optax.sgd(1e-2, momentum=0.0)
-CONFIG = tiny.tiny_config(**{"gan.batch_size": 8, "gan.wrong_pairs": True})
+ROWS = 8
+STEPS = 10
+# Of the batches. With some, a leaky ReLU of the small networks comes so near to zero
+# that a rounding of one device alone (1e-7) changes a gradient by a percent.
+SEED = 20
+DESCENT = optax.sgd(1e-3, momentum=0.0)
+OPTIMIZERS = {
+    "stem": optax.trace(decay=0.0),
+    "stream": DESCENT,
+    "gan": {"G": DESCENT, "D": DESCENT},
+}
 
 
-def step(trainer, before, mesh):
-    """{leaf: array} of the metrics and of the state, gradients too, after a step."""
-    batch = tiny.batch(CONFIG, "gan")
-    rows = sharding.local_rows(mesh, 8)
-    whole = sharding.replicated(mesh)
-    with jax.set_mesh(mesh):
-        train_step = jax.jit(trainer.train_step, out_shardings=(whole, None))
-        after, metrics = train_step(
-            jax.device_put(before, whole), jax.device_put(trainer.frozen, whole),
-            sharding.global_batch(mesh, rows, batch, 8), jax.random.key(0),
-        )  # fmt: skip
-    return {**tiny.leaves(after), **tiny.leaves(metrics)}
+@functools.cache
+def trainer(preset, stage):
+    """(configuration, trainer) of a stage."""
+    changes = {f"{stage}.batch_size": ROWS, "gan.wrong_pairs": True}
+    config = tiny.tiny_config(preset, **changes)
+    return config, getattr(tiny, stage)(config, OPTIMIZERS[stage])
 
 
-def differences(actual, expected):
-    """{leaf: largest difference as a part of the leaf's largest value}."""
-    assert actual.keys() == expected.keys()
-    return {
-        key: float(np.abs(actual[key] - value).max() / max(np.abs(value).max(), 1e-12))
-        for key, value in expected.items()
-    }
+def steps(preset, stage, mesh, *, shard_optimizer=False):
+    """States and metrics after the first and the last of the steps, on a mesh."""
+    config, functions = trainer(preset, stage)
+    rows = sharding.local_rows(mesh, ROWS)
+    create = functools.partial(
+        states.create, functions.create, shard_optimizer=shard_optimizer
+    )
+    state = create(mesh, jax.random.key(1))
+    key = states.create(lambda: jax.random.key(0), mesh)
+    frozen = jax.device_put(functions.frozen, sharding.replicated(mesh))
+    step, kept = None, []
+    for i in range(STEPS):
+        batch = tiny.batch(config, stage, seed=SEED + i)
+        batch = {name: value[rows] for name, value in batch.items()}
+        batch = sharding.global_batch(mesh, rows, batch, ROWS)
+        if step is None:
+            step = states.compile_step(
+                functions.train_step, state, frozen, batch, key, mesh
+            )
+        state, metrics = step(state, frozen, batch, key)
+        if i in (0, STEPS - 1):
+            kept.append((tiny.leaves(state), tiny.leaves(metrics)))
+    return kept, state
+
+
+def losses(metrics):
+    """The totals among the metrics."""
+    return {key: value for key, value in metrics.items() if key.endswith("loss")}
+
+
+def gradients(state):
+    """{network: its gradient as one vector}, out of the state of plain descent."""
+    parts = {}
+    for key, value in state.items():
+        network, found, _ = key.partition("opt_state")
+        if found and "trace" in key:
+            parts.setdefault(network, []).append(value.ravel())
+    return {network: np.concatenate(values) for network, values in parts.items()}
+
+
+def difference(actual, expected):
+    """Largest relative difference of the losses, and relative L2 of the gradients."""
+    loss = max(
+        abs(float(value) - float(losses(expected[1])[key])) / abs(float(value))
+        for key, value in losses(actual[1]).items()
+    )
+    wanted = gradients(expected[0])
+    gradient = max(
+        float(np.linalg.norm(value - wanted[key]) / np.linalg.norm(wanted[key]))
+        for key, value in gradients(actual[0]).items()
+    )
+    return {"loss": loss, "gradient": gradient}
 
 
 def rows_of_maps(mesh):
     """{rows of a map: rows of it that a device holds}."""
     with jax.set_mesh(mesh):
         return {
-            rows: jax.jit(sharding.shard_rows)(jnp.zeros((8, rows, 4, 1)))
+            rows: jax.jit(sharding.shard_rows)(jnp.zeros((ROWS, rows, 4, 1)))
             .addressable_shards[0]
             .data.shape[1]
             for rows in (4, 8, 16, 32)
         }
 
 
+def placement(mesh):
+    """Where a batch's rows and a map's rows are."""
+    rows = sharding.local_rows(mesh, ROWS)
+    values = np.arange(2.0 * ROWS).reshape(ROWS, 2)
+    placed = sharding.global_batch(mesh, rows, {"x": values}, ROWS)["x"]
+    return {
+        "rows": rows.tolist(),
+        "rows_a_device": placed.addressable_shards[0].data.shape[0],
+        "batch_is_the_batch": bool((np.asarray(placed) == values).all()),
+        "rows_of_maps": rows_of_maps(mesh),
+    }
+
+
+def sharded_optimizer(expected):
+    """STREAM with its optimiser state split over eight devices."""
+    kept, state = steps(
+        "paper", "stream", sharding.create_mesh(8, 1), shard_optimizer=True
+    )
+    leaves = jax.tree.leaves(state.captioner.opt_state)
+    held = sum(leaf.addressable_shards[0].data.nbytes for leaf in leaves)
+    return {
+        "share": held / sum(leaf.nbytes for leaf in leaves),
+        "whole_parameters": all(
+            leaf.sharding.is_fully_replicated
+            for leaf in jax.tree.leaves(state.captioner.params)
+        ),
+        "difference": difference(kept[-1], expected[-1]),
+    }
+
+
 def main():
-    """Prints the findings."""
-    trainer = tiny.gan(CONFIG, {"G": DESCENT, "D": DESCENT})
+    """Prints the findings; arguments: meshes and presets as JSON."""
+    meshes, presets = map(json.loads, sys.argv[1:])
     one = sharding.create_mesh(1, 1, devices=jax.devices()[:1])
-    before = states.create(trainer.create, one, jax.random.key(1))
-    expected = step(trainer, before, one)
     left = sharding.create_mesh(-1, 2)
-    born = states.create(trainer.create, left, jax.random.key(1))
+    create = trainer("paper", "gan")[1].create
+    born = [
+        tiny.leaves(states.create(create, m, jax.random.key(1))) for m in (one, left)
+    ]
     found = {
         "left": list(left.devices.shape),
-        "birth": differences(tiny.leaves(born), tiny.leaves(before)),
-        "meshes": {},
+        "birth": max(
+            float(np.abs(born[0][key] - born[1][key]).max()) for key in born[0]
+        ),
+        "placement": {},
+        "difference": {},
     }
-    for data, spatial in json.loads(sys.argv[1]):
-        mesh = sharding.create_mesh(data, spatial)
-        rows = sharding.local_rows(mesh, 8)
-        values = np.arange(16.0).reshape(8, 2)
-        placed = sharding.global_batch(mesh, rows, {"x": values}, 8)["x"]
-        found["meshes"][str((data, spatial))] = {
-            "rows": rows.tolist(),
-            "rows_a_device": placed.addressable_shards[0].data.shape[0],
-            "batch_is_the_batch": bool((np.asarray(placed) == values).all()),
-            "rows_of_maps": rows_of_maps(mesh),
-            "difference": differences(step(trainer, before, mesh), expected),
-        }
+    for shape in meshes:
+        mesh = sharding.create_mesh(*shape)
+        found["placement"][str(tuple(shape))] = placement(mesh)
+    for preset in presets:
+        for stage in OPTIMIZERS:
+            expected, _ = steps(preset, stage, one)
+            if (preset, stage) == ("paper", "stream"):
+                found["sharded_optimizer"] = sharded_optimizer(expected)
+            for shape in meshes:
+                actual, _ = steps(preset, stage, sharding.create_mesh(*shape))
+                found["difference"][f"{preset} {stage} {tuple(shape)}"] = [
+                    difference(*pair) for pair in zip(actual, expected, strict=True)
+                ]
     print(json.dumps(found))
 
 

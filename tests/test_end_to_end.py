@@ -167,7 +167,11 @@ def kill(workdir, data, rng, how, seconds):
 
 
 def kill_and_finish(uninterrupted, data, workdir, kills):
-    """Kills runs until `kills` of them died, then lets one finish; compares."""
+    """Kills runs until `kills` of them died, then lets one finish; compares.
+
+    Returns:
+      how many died.
+    """
 
     def compare():
         command.finished(workdir, data)
@@ -193,15 +197,16 @@ def kill_and_finish(uninterrupted, data, workdir, kills):
             died.append(f"{when}, at {[command.steps(workdir, s) for s in STAGES]}")
     print(f"seed {seed}, died in: {'; '.join(died)}")
     compare()
+    return len(died)
 
 
 def test_killed_twice_equals_uninterrupted(uninterrupted, tiny_data, tmp_path):
-    kill_and_finish(uninterrupted, tiny_data, tmp_path / "run", kills=2)
+    assert kill_and_finish(uninterrupted, tiny_data, tmp_path / "run", kills=2) == 2
 
 
 @pytest.mark.slow
 def test_killed_five_times_equals_uninterrupted(uninterrupted, tiny_data, tmp_path):
-    kill_and_finish(uninterrupted, tiny_data, tmp_path / "run", kills=5)
+    assert kill_and_finish(uninterrupted, tiny_data, tmp_path / "run", kills=5) == 5
 
 
 def test_sigterm_saves_and_exits_well_and_the_command_goes_on(tiny_data, tmp_path):

@@ -85,3 +85,42 @@ def test_bfloat16_keeps_images_and_statistics_wide():
 def test_unsupported_sizes_are_refused(key, value):
     with pytest.raises(ValueError, match=f"{key} = {value}"):
         shapes(small(**{key: value}), *inputs())
+
+
+def gradients_and_kept_bytes(remat):
+    """Gradients of the generator, and bytes kept for its backward pass."""
+    module = small(stages=2, num_residual=1, remat=remat)
+    variables = jax.jit(functools.partial(module.init, train=False))(
+        jax.random.key(0), *inputs()
+    )
+
+    def generate(params):
+        out, updated = module.apply(
+            {**variables, "params": params}, *inputs(),
+            train=True, mutable=["batch_stats"],
+        )  # fmt: skip
+        return sum(jnp.square(image).mean() for image in out.images), updated
+
+    _, pull, statistics = jax.vjp(generate, variables["params"], has_aux=True)
+    kept = sum(leaf.nbytes for leaf in jax.tree.leaves(pull))
+    return pull(jnp.float32(1))[0], statistics, kept
+
+
+def test_remat_keeps_less_and_changes_nothing():
+    found = {
+        policy: gradients_and_kept_bytes(policy)
+        for policy in ("none", "convolutions", "blocks")
+    }
+    assert found["blocks"][2] < found["convolutions"][2] < found["none"][2]
+    for policy in ("convolutions", "blocks"):
+        for ours, expected in zip(found[policy][:2], found["none"][:2], strict=True):
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7),
+                ours,
+                expected,
+            )
+
+
+def test_unknown_remat_is_refused():
+    with pytest.raises(ValueError, match="remat = 'some'"):
+        shapes(small(remat="some"), *inputs())

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tiny
 
-from mirrorgan_jax import sharding
+from mirrorgan_jax import hosts, sharding
 from mirrorgan_jax.training import loop
 
 VOCAB = ["<pad>", "red", "bird"]
@@ -248,7 +248,7 @@ def test_nan_in_a_parameter_is_never_saved(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("gan.ema_decay", 0.5),
+        ("gan.ema_half_life", 5.0),
         ("gan.batch_size", 8),
         ("text.num_words", 7),
         ("data.image_size", 64),
@@ -306,7 +306,7 @@ def test_sample_that_a_kill_cut_off_is_drawn_by_the_resume(tmp_path):
 
 @pytest.mark.parametrize("at", [1, 5])
 def test_sigterm_saves_the_step_and_the_run_goes_on(tmp_path, whole, own_handler, at):
-    with pytest.raises(loop.Terminated, match=f"saved step {at}"):
+    with pytest.raises(hosts.Terminated, match=f"saved step {at}"):
         train(tmp_path, batches=crashing(terminate, at))
     assert command.steps(tmp_path, "gan")[-1] == at
     assert rows(tmp_path)[-1]["step"] == at
@@ -324,7 +324,7 @@ def test_sigterm_in_the_last_evaluation_is_not_forgotten(tmp_path, whole, own_ha
             terminate()
         return {"score": float(state.ema["w"][0])}
 
-    with pytest.raises(loop.Terminated):
+    with pytest.raises(hosts.Terminated):
         train(tmp_path, evaluate=evaluate)
     assert not own_handler
     command.assert_same_checkpoint(whole, tmp_path, "gan")
@@ -332,7 +332,7 @@ def test_sigterm_in_the_last_evaluation_is_not_forgotten(tmp_path, whole, own_ha
 
 
 def test_sigterm_before_the_last_step_still_evaluates_it(tmp_path, whole, own_handler):
-    with pytest.raises(loop.Terminated):
+    with pytest.raises(hosts.Terminated):
         train(tmp_path, batches=crashing(terminate, STEPS))
     assert rows(tmp_path) == rows(whole)
 

@@ -16,7 +16,7 @@ import pytest
 from flax import linen as nn
 
 from mirrorgan_jax.models import discriminators, glam, stem, stream
-from mirrorgan_jax.training import gan_step, stem_step
+from mirrorgan_jax.training import gan_objective, gan_step, stem_step
 from mirrorgan_jax.training import state as states
 from mirrorgan_jax.weights import names
 
@@ -69,7 +69,7 @@ def _networks(dtype):
     )
 
 
-WEIGHTS = gan_step.Weights(
+WEIGHTS = gan_objective.Weights(
     adversarial_scale=1.0,
     discriminator_weighting="mean",
     wrong_pairs=True,
@@ -118,7 +118,9 @@ def _run(fixture, dtype):
     length = jnp.asarray(fixture["in/cap_lens"], jnp.int32)
     for step in (1, 2, 3):
         tokens = jnp.asarray(fixture[f"in/captions_step{step}"], jnp.int32)
-        captions = gan_step.encode_captions(networks.text_encoder, text, tokens, length)
+        captions = gan_objective.encode_captions(
+            networks.text_encoder, text, tokens, length
+        )
         real = tuple(
             jnp.asarray(parity.nhwc(fixture[f"in/real{i}_step{step}"]).astype(dtype))
             for i in range(3)
@@ -245,9 +247,10 @@ def test_three_stem_steps_match_reference():
     optimizer = stem_step.make_optimizer(
         adam_b1=0.5, adam_b2=0.999, clip_norm=0.25, train_trunk=True
     )
-    loss = stem_step.make_loss(text_module, image_module, gamma1=4, gamma2=5, gamma3=10)
+    encode = stem_step.make_encode(text_module, image_module)
+    loss = stem_step.make_loss(gamma1=4, gamma2=5, gamma3=10)
     update = jax.jit(
-        stem_step.make_update(loss, optimizer, optax.constant_schedule(2e-4))
+        stem_step.make_update(encode, loss, optimizer, optax.constant_schedule(2e-4))
     )
     params = {"text": text["params"], "image": image["params"]}
     state = stem_step.StemState(

@@ -59,7 +59,10 @@ def test_file_gives_the_tree(tmp_path, small):
     path = tmp_path / "a.safetensors"
     state = {k: np.ascontiguousarray(v) for k, v in state.items()}
     safetensors.save_file({**state, "fc.bias": np.zeros(3, np.float32)}, path)
-    jax.tree.map(np.testing.assert_array_equal, backbones.resnet152(path), tree)
+    loaded = backbones.resnet152(path)
+    assert jax.tree.structure(loaded) == jax.tree.structure(tree)
+    for ours, expected in zip(*map(jax.tree.leaves, (loaded, tree)), strict=True):
+        np.testing.assert_array_equal(ours, expected)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,8 @@ import numpy as np
 import optax
 import tiny_config as tiny_configs
 
-from mirrorgan_jax import config as configs
-from mirrorgan_jax import networks
-from mirrorgan_jax.training import gan_step, stem_step, stream_step
-from mirrorgan_jax.training import state as states
+from mirrorgan_jax import trainers
+from mirrorgan_jax.training import stream_step
 
 VOCAB = 30
 
@@ -40,9 +38,7 @@ def batch(config, stage, seed=0):
     """A random batch of a stage."""
     rng = np.random.default_rng(seed)
     rows, words = config[stage].batch_size, config.text.num_words
-    size = configs.stage_sizes(config.gan)[-1]
-    if stage != "gan":
-        size = config[stage].image_size
+    size = trainers.image_size(config, stage)
     length = rng.integers(2, words + 1, rows)
     tokens = rng.integers(1, VOCAB, (rows, words))
     return {
@@ -54,51 +50,26 @@ def batch(config, stage, seed=0):
     }
 
 
-def stem(config, *, schedule=lambda step: 1e-2, reset_every=0):
-    """Trainer of STEM."""
-    c = config.stem
-    text = networks.text_encoder(config, VOCAB)
-    image = networks.damsm_image_encoder(config)
-    optimizer = stem_step.make_optimizer(
-        adam_b1=c.adam_b1,
-        adam_b2=c.adam_b2,
-        clip_norm=c.clip_norm,
-        train_trunk=c.train_trunk,
-    )
-    loss = stem_step.make_loss(
-        text, image, gamma1=c.gamma1, gamma2=c.gamma2, gamma3=c.gamma3
-    )
-    update = stem_step.make_update(loss, optimizer, schedule, reset_every=reset_every)
-    create = stem_step.make_create_state(
-        text,
-        image,
-        optimizer,
-        image_size=c.image_size,
-        num_words=config.text.num_words,
-    )
-    return Trainer(create, stem_step.make_train_step(update), {})
+def stem(config, optimizer=None, *, schedule=lambda step: 1e-2, steps_per_epoch=1):
+    """Trainer of STEM; `optimizer` None takes the configuration's."""
+    trainer = trainers.stem(
+        config, VOCAB, schedule=schedule, steps_per_epoch=steps_per_epoch,
+        optimizer=optimizer,
+    )  # fmt: skip
+    return Trainer(trainer.create, trainer.train_step, {})
 
 
-def stream(config):
-    """Trainer of STREAM."""
+def stream(config, optimizer=None):
+    """Trainer of STREAM; `optimizer` None is Adam at a constant rate."""
     c = config.stream
-    captioner = networks.captioner(config, VOCAB)
-    optimizer = stream_step.make_optimizer(
+    optimizer = optimizer or stream_step.make_optimizer(
         optax.constant_schedule(c.learning_rate),
         adam_b1=c.adam_b1,
         adam_b2=c.adam_b2,
         train_trunk=c.train_trunk,
     )
-    create = stream_step.make_create_state(
-        captioner,
-        optimizer,
-        image_size=c.image_size,
-        num_words=config.text.num_words,
-    )
-    train_step = stream_step.make_train_step(
-        captioner, optimizer, reduction=c.caption_reduction
-    )
-    return Trainer(create, train_step, {})
+    trainer = trainers.stream(config, VOCAB, optimizer=optimizer)
+    return Trainer(trainer.create, trainer.train_step, {})
 
 
 def gan(config, optimizers=None):
@@ -108,31 +79,9 @@ def gan(config, optimizers=None):
       config: the configuration.
       optimizers: {"G", "D"}; None takes the configuration's Adam.
     """
-    c = config.gan
-    modules = networks.gan(config, VOCAB)
-    optimizers = optimizers or networks.gan_optimizers(config)
-    create = gan_step.make_create_state(
-        modules,
-        optimizers,
-        word_dim=config.stem.word_dim,
-        z_dim=c.z_dim,
-        condition_dim=c.condition_dim,
-    )
-    train_step = gan_step.make_train_step(
-        modules,
-        optimizers,
-        networks.gan_weights(config),
-        sizes=configs.stage_sizes(c),
-        z_dim=c.z_dim,
-        condition_dim=c.condition_dim,
-    )
-    frozen = {
-        "stem": states.weights(jax.jit(stem(config).create)(jax.random.key(10)).text),
-        "stream": states.weights(
-            jax.jit(stream(config).create)(jax.random.key(11)).captioner
-        ),
-    }
-    return Trainer(create, train_step, frozen)
+    trainer = trainers.gan(config, VOCAB, optimizers=optimizers)
+    frozen = jax.jit(trainers.init_frozen(config, "gan", VOCAB))(jax.random.key(10))
+    return Trainer(trainer.create, trainer.train_step, frozen)
 
 
 def leaves(tree):

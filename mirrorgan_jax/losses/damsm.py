@@ -10,11 +10,9 @@ _CAPTIONS_AT_ONCE = 48
 _EPSILON = 1e-12
 
 
-def _cosine(a, b):
-    """Cosine over the last axis; gradients stay finite where a vector is zero."""
-    inverse = jax.lax.rsqrt(jnp.sum(a * a, -1) + _EPSILON)
-    inverse *= jax.lax.rsqrt(jnp.sum(b * b, -1) + _EPSILON)
-    return jnp.sum(a * b, -1) * inverse
+def _unit(x):
+    """x over its length; gradients stay finite where a vector is zero."""
+    return x * jax.lax.rsqrt(jnp.sum(x * x, -1, keepdims=True) + _EPSILON)
 
 
 def _region_weights(scores, word_mask, gamma1):
@@ -84,21 +82,33 @@ def word_similarity(regions, words, word_mask, *, gamma1, gamma2):
     return scores.T  # [B, K]
 
 
-def _sharded_word_similarity(regions, words, word_mask, *, gamma1, gamma2):
-    """`word_similarity` with the captions split over the mesh's `data` axis."""
+def _over_mesh(local, images, captions):
+    """Scores [B, K] of B images with K captions, by blocks on the mesh.
 
-    def local(regions, words, word_mask):
-        return word_similarity(regions, words, word_mask, gamma1=gamma1, gamma2=gamma2)
+    The images stay where they are, on the devices of `data`, and the captions, which
+    are a sixteenth of them, are gathered from the whole mesh; devices of one row of
+    `spatial` share the captions among themselves. A device then holds B / data images
+    and the scores of B / data images with K / spatial captions.
 
+    Args:
+      local: `local(images, captions) -> scores`, on a block.
+      images: tree of [B, ...] leaves.
+      captions: tree of [K, ...] leaves.
+    """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1 or words.shape[0] % mesh.shape["data"]:
-        return local(regions, words, word_mask)
-    captions = PartitionSpec("data")
+    if mesh.empty or mesh.size == 1:
+        return local(images, captions)
+
+    def axis(name, tree):
+        rows = jax.tree.leaves(tree)[0].shape[0]
+        return name if rows % mesh.shape[name] == 0 else None
+
+    data, spatial = axis("data", images), axis("spatial", captions)
     return jax.shard_map(
         local,
-        in_specs=(PartitionSpec(), captions, captions),
-        out_specs=PartitionSpec(None, "data"),
-    )(regions, words, word_mask)
+        in_specs=(PartitionSpec(data), PartitionSpec(spatial)),
+        out_specs=PartitionSpec(data, spatial),
+    )(images, captions)
 
 
 def _matching_losses(scores, class_id):
@@ -138,9 +148,11 @@ def word_loss(regions, words, word_mask, class_id, *, gamma1, gamma2, gamma3):
 
     Sharding: inputs P("data"); returns replicated scalars.
     """
-    scores = _sharded_word_similarity(
-        regions, words, word_mask, gamma1=gamma1, gamma2=gamma2
-    )
+
+    def local(regions, captions):
+        return word_similarity(regions, *captions, gamma1=gamma1, gamma2=gamma2)
+
+    scores = _over_mesh(local, regions, (words, word_mask))
     return _matching_losses(gamma3 * scores, class_id)
 
 
@@ -158,7 +170,14 @@ def sentence_loss(code, sentence, class_id, *, gamma3):
     """
     dtype = jnp.promote_types(jnp.result_type(code, sentence), jnp.float32)
     code, sentence = code.astype(dtype), sentence.astype(dtype)
-    scores = gamma3 * _cosine(code[:, None], sentence[None, :])
+
+    def local(code, sentence):
+        # On accelerators the default precision would round the cosine to 3 digits.
+        return jnp.matmul(
+            _unit(code), _unit(sentence).T, precision=jax.lax.Precision.HIGHEST
+        )
+
+    scores = gamma3 * _over_mesh(local, code, sentence)
     return _matching_losses(scores, class_id)
 
 

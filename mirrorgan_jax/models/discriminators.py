@@ -149,12 +149,14 @@ class Discriminator(nn.Module):
 
     `norm`: "batch" (the reference), "spectral" (no batch norm) or "none".
     `sentence_dim` > 0 projects the sentence to that size first; 0 joins it as is.
+    `remat`: policy of `layers.remat` for the trunk's blocks.
     """
 
     image_size: int
     ndf: int = 64
     norm: str = "batch"
     sentence_dim: int = 0
+    remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -191,9 +193,9 @@ class Discriminator(nn.Module):
                 f"images of {images.shape[1:3]} given to the discriminator of"
                 f" image_size = {self.image_size}"
             )
-        x = images
+        x = sharding.shard_rows(images)
         for block in (*self.down, *self.refine):
-            x = block(x, train=train)
+            x = layers.remat(block, self.remat)(x, train=train)
         return x
 
     def _project(self, sentence):

@@ -35,6 +35,7 @@ class InitialStage(nn.Module):
 
     base_size: int
     ngf: int
+    remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -57,7 +58,8 @@ class InitialStage(nn.Module):
         x = x.reshape(-1, width, 4, 4).transpose(0, 2, 3, 1)  # [B, 4, 4, width]
         for i in range(int(math.log2(self.base_size // 4))):
             width //= 2
-            x = layers.UpBlock(width, name=f"up_{i}", **types)(x, train=train)
+            block = layers.UpBlock(width, name=f"up_{i}", **types)
+            x = layers.remat(block, self.remat)(x, train=train)
         return x
 
 
@@ -69,6 +71,7 @@ class NextStage(nn.Module):
     sentence_conv: bool
     word_context: bool
     sentence_context: bool
+    remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -99,10 +102,10 @@ class NextStage(nn.Module):
         x = jnp.concatenate([features, *contexts], -1)
         x = layers.Pointwise(features=2 * width, name="reduce", **types)(x)
         for i in range(self.num_residual):
-            x = layers.ResidualBlock(name=f"residual_{i}", **types)(x, train=train)
-        x = layers.UpBlock(width, name="up", **types)(
-            sharding.shard_rows(x), train=train
-        )
+            block = layers.ResidualBlock(name=f"residual_{i}", **types)
+            x = layers.remat(block, self.remat)(x, train=train)
+        up = layers.UpBlock(width, name="up", **types)
+        x = layers.remat(up, self.remat)(sharding.shard_rows(x), train=train)
         return x, word_map, sentence_map
 
 
@@ -123,7 +126,8 @@ class ImageHead(nn.Module):
 class Generator(nn.Module):
     """Text features and noise -> images of every stage.
 
-    `word_context` and `sentence_context` switch the two attentions (Table 3).
+    `word_context` and `sentence_context` switch the two attentions (Table 3);
+    `remat` is the policy of `layers.remat` for up-blocks and residual blocks.
     """
 
     stages: int = 3
@@ -135,6 +139,7 @@ class Generator(nn.Module):
     sentence_conv: bool = False
     word_context: bool = True
     sentence_context: bool = True
+    remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -164,7 +169,7 @@ class Generator(nn.Module):
         condition, mu, logvar = stem.ConditioningAugmentation(
             self.condition_dim, name="conditioning", **types
         )(sentence, eps)
-        x = InitialStage(self.base_size, self.ngf, name="stage_0", **types)(
+        x = InitialStage(self.base_size, self.ngf, self.remat, name="stage_0", **types)(
             condition, z, train=train
         )
         images = [ImageHead(name="image_0", **types)(x)]
@@ -176,6 +181,7 @@ class Generator(nn.Module):
                 self.sentence_conv,
                 self.word_context,
                 self.sentence_context,
+                self.remat,
                 name=f"stage_{i}",
                 **types,
             )(x, condition, words, mask, train=train)

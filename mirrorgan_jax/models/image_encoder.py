@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -81,7 +82,9 @@ class ImageEncoder(nn.Module):
       width: `SmallTrunk.width`.
       region_size: `SmallTrunk.region_size`.
       align_corners: how the input of Inception is resized.
-      freeze_trunk: the trunk never uses or updates batch statistics.
+      freeze_trunk: the trunk never uses or updates batch statistics, and training
+        sends no gradient into it.
+      remat: policy of `layers.remat` for the blocks of Inception.
     """
 
     backbone: str = "inception_v3"
@@ -90,13 +93,14 @@ class ImageEncoder(nn.Module):
     region_size: int = 8
     align_corners: bool = False
     freeze_trunk: bool = False
+    remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
     def setup(self):
         kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         if self.backbone == "inception_v3":
-            self.trunk = inception.InceptionV3(**kinds)
+            self.trunk = inception.InceptionV3(self.remat, **kinds)
         elif self.backbone == "small":
             self.trunk = SmallTrunk(self.width, self.region_size, **kinds)
         else:
@@ -118,12 +122,14 @@ class ImageEncoder(nn.Module):
         """
         if self.backbone == "inception_v3":
             images = resize.resize(
-                images,
+                sharding.gather_rows(images),
                 _INCEPTION_SIZE,
                 align_corners=self.align_corners,
                 antialias=False,
             )
         regions, pooled = self.trunk(images, train=train and not self.freeze_trunk)
+        if train and self.freeze_trunk:
+            regions, pooled = jax.lax.stop_gradient((regions, pooled))
         regions = self.emb_features(regions)
         regions = regions.reshape(regions.shape[0], -1, self.word_dim)  # [B, R, D]
         return regions, self.emb_cnn_code(pooled)

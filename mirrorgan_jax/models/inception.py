@@ -199,8 +199,12 @@ class _Mixed(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """Inception-v3 without its classifiers."""
+    """Inception-v3 without its classifiers.
 
+    `remat`: policy of `layers.remat` for the mixed blocks.
+    """
+
+    remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -224,7 +228,8 @@ class InceptionV3(nn.Module):
 
         x = _run(images, _STEM, unit, train=train)
         for name, branches in _blocks().items():
-            x = _Mixed(branches, name=name, **kinds)(x, train=train)
+            block = _Mixed(branches, name=name, **kinds)
+            x = layers.remat(block, self.remat)(x, train=train)
             x = sharding.shard_rows(x)
             if name == "Mixed_6e":
                 regions = x

@@ -38,6 +38,42 @@ def leaky_relu(x):
     return nn.leaky_relu(x, 0.2)
 
 
+def _is_product(primitive, *unused, **parameters):
+    return primitive.name in ("conv_general_dilated", "dot_general")
+
+
+_SAVED = {
+    "blocks": jax.checkpoint_policies.nothing_saveable,
+    "convolutions": _is_product,
+}
+
+
+def remat(module, policy):
+    """A block that the backward pass computes again.
+
+    Args:
+      module: called as `module(*arrays, train=...)`.
+      policy: "none" keeps everything, "convolutions" the results of convolutions and
+        products, "blocks" nothing but the inputs.
+
+    Returns:
+      A function called like the module.
+
+    Raises:
+      ValueError: an unknown policy.
+    """
+    if policy == "none":
+        return module
+    if policy not in _SAVED:
+        raise ValueError(f"remat = {policy!r}: one of {['none', *sorted(_SAVED)]}")
+
+    def call(*args, train):
+        again = nn.remat(lambda m, *a: m(*a, train=train), policy=_SAVED[policy])
+        return again(module, *args)
+
+    return call
+
+
 class BatchNorm(nn.Module):
     """Batch norm over all but the last axis, with PyTorch's running statistics.
 

@@ -4,6 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from mirrorgan_jax import sharding
+
 
 def from_uint8(images):
     """[..., 3] uint8 images -> float32 in [-1, 1]."""
@@ -72,6 +74,9 @@ def pyramid(images, sizes):
     Returns:
       Tuple of [B, q, q, C], one for each q of `sizes`; `images` itself for S.
     """
+    # Rows of a copy need rows that the next device holds: split the copies instead.
+    images = sharding.gather_rows(images)
     return tuple(
-        resize(images, size, align_corners=False, antialias=True) for size in sizes
+        sharding.shard_rows(resize(images, size, align_corners=False, antialias=True))
+        for size in sizes
     )

@@ -59,11 +59,13 @@ class ResNet(nn.Module):
       stem_width: channels of the stem.
       widths: inner channels of every stage's blocks; their outputs have 4 times
         as many.
+      remat: policy of `layers.remat` for every block.
     """
 
     stage_sizes: Sequence[int]
     stem_width: int = 64
     widths: Sequence[int] = (64, 128, 256, 512)
+    remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -83,16 +85,15 @@ class ResNet(nn.Module):
             self.stem_width, (7, 7), 2, padding=3, use_bias=False, name="conv1", **kinds
         )(images)
         x = nn.relu(layers.BatchNorm(name="bn1", **kinds)(x, train=train))
-        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        x = nn.max_pool(sharding.shard_rows(x), (3, 3), (2, 2), ((1, 1), (1, 1)))
         for i, (size, width) in enumerate(
             zip(self.stage_sizes, self.widths, strict=True)
         ):
             for j in range(size):
                 stride = 2 if i > 0 and j == 0 else 1
-                x = Bottleneck(width, stride, name=f"layer{i + 1}_{j}", **kinds)(
-                    x, train=train
-                )
-                x = sharding.shard_rows(x)
+                block = Bottleneck(width, stride, name=f"layer{i + 1}_{j}", **kinds)
+                block = layers.remat(block, self.remat)
+                x = block(sharding.shard_rows(x), train=train)
         return x.mean((1, 2))
 
 

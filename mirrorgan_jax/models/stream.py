@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from mirrorgan_jax import sharding
 from mirrorgan_jax.models import image_encoder, layers, recurrent, resize, resnet
 
 BACKBONES = ("resnet152", "small")
@@ -30,7 +32,9 @@ class CaptionEncoder(nn.Module):
       stage_sizes: blocks of the residual network's stages, as ResNet-152's.
       stem_width: channels of its stem.
       stage_widths: inner channels of its stages.
-      freeze_trunk: the trunk never uses or updates batch statistics.
+      freeze_trunk: the trunk never uses or updates batch statistics, and training
+        sends no gradient into it.
+      remat: policy of `layers.remat` for the residual network's blocks.
     """
 
     backbone: str = "resnet152"
@@ -44,6 +48,7 @@ class CaptionEncoder(nn.Module):
     stem_width: int = 64
     stage_widths: Sequence[int] = (64, 128, 256, 512)
     freeze_trunk: bool = False
+    remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -53,7 +58,11 @@ class CaptionEncoder(nn.Module):
             raise ValueError(f"input_norm = {self.input_norm!r}: one of {INPUT_NORMS}")
         if self.backbone == "resnet152":
             self.trunk = resnet.ResNet(
-                self.stage_sizes, self.stem_width, self.stage_widths, **kinds
+                self.stage_sizes,
+                self.stem_width,
+                self.stage_widths,
+                self.remat,
+                **kinds,
             )
         elif self.backbone == "small":
             self.trunk = image_encoder.SmallTrunk(self.width, self.region_size, **kinds)
@@ -64,12 +73,12 @@ class CaptionEncoder(nn.Module):
 
     def pooled(self, images, *, train: bool):
         """Trunk features [B, C] of images [B, S, S, 3] in [-1, 1]."""
-        train = train and not self.freeze_trunk
         if self.backbone == "small":
             return self.trunk(images, train=train)[1]
         if self.input_size:
+            # Every row of the result needs rows that another device may hold.
             images = resize.resize(
-                images,
+                sharding.gather_rows(images),
                 self.input_size,
                 align_corners=self.align_corners,
                 antialias=False,
@@ -78,7 +87,7 @@ class CaptionEncoder(nn.Module):
             mean = jnp.asarray(_IMAGENET_MEAN, images.dtype)
             std = jnp.asarray(_IMAGENET_STD, images.dtype)
             images = ((images + 1) / 2 - mean) / std
-        return self.trunk(images, train=train)
+        return self.trunk(sharding.shard_rows(images), train=train)
 
     def __call__(self, images, *, train: bool):
         """Feature of images.
@@ -90,7 +99,10 @@ class CaptionEncoder(nn.Module):
         Returns:
           [B, E].
         """
-        return self.bn(self.linear(self.pooled(images, train=train)), train=train)
+        pooled = self.pooled(images, train=train and not self.freeze_trunk)
+        if train and self.freeze_trunk:
+            pooled = jax.lax.stop_gradient(pooled)
+        return self.bn(self.linear(pooled), train=train)
 
 
 class _RememberingLSTM(recurrent.Recurrent):

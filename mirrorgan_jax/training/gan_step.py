@@ -6,8 +6,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from mirrorgan_jax.losses import adversarial, captioning
 from mirrorgan_jax.models import resize
+from mirrorgan_jax.training import accumulation, gan_objective
 from mirrorgan_jax.training import state as states
 
 
@@ -44,62 +44,6 @@ class Networks(NamedTuple):
     discriminators: dict[str, Any]
 
 
-class Captions(NamedTuple):
-    """Encoded captions of a batch.
-
-    Attributes:
-      words: [B, T, D] word features.
-      sentence: [B, D] sentence vectors.
-      mask: [B, T] bool, True on real words.
-      tokens: [B, T] token ids.
-      length: [B] number of words.
-    """
-
-    words: jax.Array
-    sentence: jax.Array
-    mask: jax.Array
-    tokens: jax.Array
-    length: jax.Array
-
-
-class Weights(NamedTuple):
-    """Weights and forms of the objective (`config.gan`, DESIGN table of presets).
-
-    Attributes:
-      adversarial_scale: factor of each term of Eq. 7 (1/2).
-      discriminator_weighting: "half" (Eq. 10) or "mean".
-      wrong_pairs: whether D sees mismatched pairs as fakes.
-      lambda_stream: lambda of Eq. 9.
-      caption_reduction: "mean" or "sum" over words in Eq. 8.
-      kl_weight: weight of the conditioning augmentation's KL term.
-      ema_decay: decay of the moving average, a step.
-      ema_batch_stats: average the statistics too, or copy the raw network's.
-    """
-
-    adversarial_scale: float
-    discriminator_weighting: str
-    wrong_pairs: bool
-    lambda_stream: float
-    caption_reduction: str
-    kl_weight: float
-    ema_decay: float
-    ema_batch_stats: bool
-
-
-def encode_captions(text_encoder, variables, tokens, length):
-    """`Captions` of token ids [B, T] and lengths [B], STEM in inference mode."""
-    words, sentence = text_encoder.apply(variables, tokens, length, train=False)
-    mask = jnp.arange(tokens.shape[1]) < length[:, None]
-    return Captions(words, sentence, mask, tokens, length)
-
-
-def noise(key, batch_size, z_dim, condition_dim):
-    """z [B, Z] of Eq. 3 and eps [B, D'] of the conditioning augmentation."""
-    z_key, eps_key = jax.random.split(key)
-    z = jax.random.normal(z_key, (batch_size, z_dim))
-    return z, jax.random.normal(eps_key, (batch_size, condition_dim))
-
-
 def make_create_state(networks, optimizers, *, word_dim, z_dim, condition_dim):
     """A function `create(key, trunk=None) -> GanState` at step 0.
 
@@ -134,78 +78,6 @@ def make_create_state(networks, optimizers, *, word_dim, z_dim, condition_dim):
     return create
 
 
-def update_discriminator(module, network, optimizer, real, fake, sentence, weights):
-    """One step of D_i on L_{D_i} (Eq. 10).
-
-    Args:
-      module: the discriminator.
-      network: its `NetworkState`.
-      optimizer: its optimiser.
-      real, fake: [B, q, q, 3] images of this stage.
-      sentence: [B, D].
-      weights: `Weights`.
-
-    Returns:
-      (network, loss, dict of unweighted terms).
-    """
-
-    def loss(params):
-        logits, updated = module.apply(
-            network.variables(params), real, fake, sentence,
-            wrong_pairs=weights.wrong_pairs, train=True,
-            method="pairs", mutable=["batch_stats"],
-        )  # fmt: skip
-        value, terms = adversarial.discriminator_loss(
-            logits, weighting=weights.discriminator_weighting
-        )
-        return value, (terms, updated.get("batch_stats", {}))
-
-    (value, (terms, stats)), grads = jax.value_and_grad(loss, has_aux=True)(
-        network.params
-    )
-    return network.updated(optimizer, grads, stats), value, terms
-
-
-def make_generator_loss(networks, weights):
-    """L_G of Eq. 9 with the KL term, as a function of what the generator returned.
-
-    Returns:
-      `loss(images, mu, logvar, discriminators, stream, captions) -> (loss, (terms,
-      batch_stats of every D))`.
-    """
-
-    def loss(images, mu, logvar, discriminators, stream, captions):
-        total, terms, statistics = 0.0, {}, {}
-        for image, (name, module) in zip(
-            images, networks.discriminators.items(), strict=True
-        ):
-            (uncond, cond), updated = module.apply(
-                discriminators[name].variables(), image, captions.sentence,
-                train=True, mutable=["batch_stats"],
-            )  # fmt: skip
-            value = adversarial.generator_loss(
-                uncond, cond, scale=weights.adversarial_scale
-            )
-            total += value
-            terms[f"G/adversarial_{name}"] = value
-            statistics[name] = updated.get("batch_stats", {})
-        if weights.lambda_stream:
-            logits = networks.captioner.apply(
-                stream, images[-1], captions.tokens, train=False
-            )
-            caption = captioning.caption_loss(
-                logits, captions.tokens, captions.length,
-                reduction=weights.caption_reduction,
-            )  # fmt: skip
-            total += weights.lambda_stream * caption
-            terms["G/caption"] = caption
-        kl = adversarial.kl_divergence(mu, logvar)
-        terms["G/kl"] = kl
-        return total + weights.kl_weight * kl, (terms, statistics)
-
-    return loss
-
-
 def moving_average(ema, network, *, decay, batch_stats):
     """The generator's moving average after one step.
 
@@ -228,56 +100,182 @@ def moving_average(ema, network, *, decay, batch_stats):
     }
 
 
-def make_update(networks, optimizers, weights):
+class _Inputs(NamedTuple):
+    """What one update, or one part of it, is made of: rows of the batch.
+
+    `caption_scale` is a scalar, 1 for a whole batch.
+    """
+
+    real: Any
+    captions: gan_objective.Captions
+    z: jax.Array
+    eps: jax.Array
+    caption_scale: Any = 1.0
+
+
+class _Passes:
+    """The passes of the step over a batch or a part of one.
+
+    Args:
+      networks: `Networks`.
+      weights: `gan_objective.Weights`.
+    """
+
+    def __init__(self, networks, weights):
+        self._networks, self._weights = networks, weights
+        self._loss = gan_objective.make_generator_loss(networks, weights)
+
+    def generate(self, params, batch_stats, inputs):
+        """((images, mu, logvar), batch_stats) of the generator in training mode."""
+        captions = inputs.captions
+        out, updated = self._networks.generator.apply(
+            {"params": params, "batch_stats": batch_stats},
+            inputs.z, inputs.eps, captions.sentence, captions.words, captions.mask,
+            train=True, mutable=["batch_stats"],
+        )  # fmt: skip
+        return (out.images, out.mu, out.logvar), updated.get("batch_stats", {})
+
+    def discriminate(self, discriminators, images, inputs):
+        """(gradients, batch_stats, metrics) of every D on its own update's loss."""
+        fakes = jax.lax.stop_gradient(images)
+        grads, statistics, metrics = {}, {}, {}
+        for (name, module), real, fake in zip(
+            self._networks.discriminators.items(), inputs.real, fakes, strict=True
+        ):
+            grads[name], statistics[name], terms = (
+                gan_objective.discriminator_gradients(
+                    module, discriminators[name], real, fake,
+                    inputs.captions.sentence, self._weights,
+                )
+            )  # fmt: skip
+            metrics |= {f"{name}/{key}": term for key, term in terms.items()}
+        return grads, statistics, metrics
+
+    def judge(self, outputs, discriminators, stream, inputs):
+        """(cotangent of the outputs, batch_stats of every D, metrics) of L_G."""
+        (loss, (terms, statistics)), cotangent = jax.value_and_grad(
+            self._loss, argnums=(0, 1, 2), has_aux=True
+        )(*outputs, discriminators, stream, inputs.captions, inputs.caption_scale)
+        return cotangent, statistics, {"G/loss": loss, **terms}
+
+
+def _with_statistics(discriminators, statistics):
+    return {
+        name: network.replace(batch_stats=statistics[name])
+        for name, network in discriminators.items()
+    }
+
+
+def _updated(discriminators, optimizer, grads, statistics):
+    return {
+        name: network.updated(optimizer, grads[name], statistics[name])
+        for name, network in discriminators.items()
+    }
+
+
+def _at_once(passes, optimizer, state, stream, inputs):
+    """(discriminators, G's gradients and batch_stats, metrics): one forward pass of G.
+
+    Every discriminator learns on the images as they are, then the generator from the
+    updated discriminators and STREAM in its one backward pass.
+    """
+    outputs, pull, g_stats = jax.vjp(
+        lambda params: passes.generate(params, state.generator.batch_stats, inputs),
+        state.generator.params,
+        has_aux=True,
+    )
+    grads, statistics, d_metrics = passes.discriminate(
+        state.discriminators, outputs[0], inputs
+    )
+    discriminators = _updated(state.discriminators, optimizer, grads, statistics)
+    cotangent, statistics, g_metrics = passes.judge(
+        outputs, discriminators, stream, inputs
+    )
+    (g_grads,) = pull(cotangent)
+    discriminators = _with_statistics(discriminators, statistics)
+    return discriminators, g_grads, g_stats, d_metrics | g_metrics
+
+
+def _in_parts(passes, optimizer, state, stream, inputs, accumulate):
+    """As `_at_once`, a part of the batch at a time.
+
+    The generator learns from discriminators that have seen the whole batch, so every
+    part is generated twice: once for them, once for itself. The second time its
+    running statistics stay, as they have moved already.
+    """
+    network = state.generator
+    equal = jnp.full(accumulate, 1 / accumulate)
+
+    def d_part(carry, part):
+        g_stats, statistics = carry
+        outputs, g_stats = passes.generate(network.params, g_stats, part)
+        discriminators = _with_statistics(state.discriminators, statistics)
+        grads, statistics, metrics = passes.discriminate(
+            discriminators, outputs[0], part
+        )
+        return (g_stats, statistics), (grads, metrics)
+
+    statistics = {name: d.batch_stats for name, d in state.discriminators.items()}
+    (g_stats, statistics), (grads, d_metrics) = accumulation.scan(
+        d_part, (network.batch_stats, statistics), inputs, equal
+    )
+    discriminators = _updated(state.discriminators, optimizer, grads, statistics)
+
+    def g_part(statistics, part):
+        outputs, pull, _ = jax.vjp(
+            lambda params: passes.generate(params, network.batch_stats, part),
+            network.params,
+            has_aux=True,
+        )
+        cotangent, statistics, metrics = passes.judge(
+            outputs, _with_statistics(discriminators, statistics), stream, part
+        )
+        return statistics, (pull(cotangent)[0], metrics)
+
+    statistics, (g_grads, g_metrics) = accumulation.scan(
+        g_part, statistics, inputs, equal
+    )
+    discriminators = _with_statistics(discriminators, statistics)
+    return discriminators, g_grads, g_stats, d_metrics | g_metrics
+
+
+def make_update(networks, optimizers, weights, *, accumulate=1):
     """One GAN update from prepared inputs.
+
+    Args:
+      networks: `Networks`.
+      optimizers: {"G": optimizer, "D": optimizer}.
+      weights: `gan_objective.Weights`.
+      accumulate: parts of the batch that follow one another. Every mean is that over
+        the whole batch, but batch norms see a part at a time, and wrong pairs are
+        formed within one.
 
     Returns:
       `update(state, stream, real, captions, z, eps) -> (state, metrics)`: `stream`
       the frozen STREAM variables, `real` a tuple of [B, q, q, 3] images in [-1, 1],
       coarse to fine.
     """
-    generator_loss = make_generator_loss(networks, weights)
+    passes = _Passes(networks, weights)
 
     def update(state, stream, real, captions, z, eps):
-        # The generator's one forward pass.
-        def generate(params):
-            out, updated = networks.generator.apply(
-                state.generator.variables(params),
-                z, eps, captions.sentence, captions.words, captions.mask,
-                train=True, mutable=["batch_stats"],
-            )  # fmt: skip
-            return (out.images, out.mu, out.logvar), updated["batch_stats"]
-
-        outputs, pull, g_stats = jax.vjp(generate, state.generator.params, has_aux=True)
-
-        # Every discriminator learns on the images as they are.
-        metrics, discriminators = {}, {}
-        fakes = jax.lax.stop_gradient(outputs[0])
-        for (name, module), real_i, fake in zip(
-            networks.discriminators.items(), real, fakes, strict=True
-        ):
-            discriminators[name], value, terms = update_discriminator(
-                module, state.discriminators[name], optimizers["D"],
-                real_i, fake, captions.sentence, weights,
-            )  # fmt: skip
-            metrics[f"{name}/loss"] = value
-            metrics |= {f"{name}/{key}": term for key, term in terms.items()}
-
-        # The generator learns from the updated discriminators and from STREAM.
-        (g_loss, (terms, d_stats)), cotangent = jax.value_and_grad(
-            generator_loss, argnums=(0, 1, 2), has_aux=True
-        )(*outputs, discriminators, stream, captions)
-        (grads,) = pull(cotangent)  # its one backward pass
+        inputs = _Inputs(real, captions, z, eps)
+        if accumulate == 1:
+            results = _at_once(passes, optimizers["D"], state, stream, inputs)
+        else:
+            rows = accumulation.split(inputs._replace(caption_scale=None), accumulate)
+            scale = accumulate * accumulation.caption_weights(
+                captions.length, accumulate, reduction=weights.caption_reduction
+            )
+            inputs = rows._replace(caption_scale=scale)
+            results = _in_parts(
+                passes, optimizers["D"], state, stream, inputs, accumulate
+            )
+        discriminators, grads, g_stats, metrics = results
         generator = state.generator.updated(optimizers["G"], grads, g_stats)
-        metrics |= {"G/loss": g_loss, **terms}
-
         state = state.replace(
             step=state.step + 1,
             generator=generator,
-            discriminators={
-                name: network.replace(batch_stats=d_stats[name])
-                for name, network in discriminators.items()
-            },
+            discriminators=discriminators,
             ema=moving_average(
                 state.ema, generator,
                 decay=weights.ema_decay, batch_stats=weights.ema_batch_stats,
@@ -288,27 +286,30 @@ def make_update(networks, optimizers, weights):
     return update
 
 
-def make_train_step(networks, optimizers, weights, *, sizes, z_dim, condition_dim):
+def make_train_step(
+    networks, optimizers, weights, *, sizes, z_dim, condition_dim, accumulate=1
+):
     """The pure step `train_step(state, frozen, batch, key) -> (state, metrics)`.
 
     Args:
       networks: `Networks`.
       optimizers: {"G": optimizer, "D": optimizer}.
-      weights: `Weights`.
+      weights: `gan_objective.Weights`.
       sizes: image sizes of the stages, coarse to fine.
       z_dim, condition_dim: Z and D'.
+      accumulate: parts of the batch that follow one another.
 
     Returns:
       The step; `frozen` is {"stem": variables, "stream": variables}.
     """
-    update = make_update(networks, optimizers, weights)
+    update = make_update(networks, optimizers, weights, accumulate=accumulate)
 
     def train_step(state, frozen, batch, key):
-        captions = encode_captions(
+        captions = gan_objective.encode_captions(
             networks.text_encoder, frozen["stem"], batch["tokens"], batch["length"]
         )
         real = resize.pyramid(resize.from_uint8(batch["image"]), sizes)
-        z, eps = noise(
+        z, eps = gan_objective.noise(
             jax.random.fold_in(key, state.step),
             batch["tokens"].shape[0], z_dim, condition_dim,
         )  # fmt: skip

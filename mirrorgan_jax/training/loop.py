@@ -1,8 +1,6 @@
 """The one training loop: resume, step, log, evaluate, save, for every stage."""
 
 import dataclasses
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,12 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from mirrorgan_jax import checkpoint, sharding, telemetry
+from mirrorgan_jax import checkpoint, hosts, sharding, telemetry
 from mirrorgan_jax.training import state as states
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived: what was running is saved, the process should exit 0."""
 
 
 class Diverged(FloatingPointError):
@@ -54,26 +48,6 @@ class Stage:
     metric: str
     lower_is_better: bool = False
     sample: Callable[[Any, int], None] | None = None
-
-
-class _Termination:
-    """Turns SIGTERM into a flag for as long as the loop runs."""
-
-    def __init__(self):
-        self.requested = False
-
-    def __enter__(self):
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._previous = signal.signal(signal.SIGTERM, self._request)
-        return self
-
-    def _request(self, *unused):
-        self.requested = True
-
-    def __exit__(self, *unused):
-        if self._main:
-            signal.signal(signal.SIGTERM, self._previous)
 
 
 def due(step, every, last):
@@ -123,7 +97,28 @@ def _check_state(stage, step, state):
             )
 
 
-_FREE_KEYS = ("num_steps", "gate_margin")
+# Keys that a run may change on its way; memory and speed are no settings of it.
+_FREE_KEYS = (
+    "num_steps", "gate_margin", "remat", "generator_remat", "discriminator_remat",
+)  # fmt: skip
+
+
+def different_settings(name, saved, config):
+    """["key = now, was then"] of a stage's settings, data and captions.
+
+    Args:
+      name: the stage.
+      saved: configuration beside the checkpoint, a dictionary.
+      config: the present one.
+    """
+    pairs = [("seed", saved["seed"], config["seed"])]
+    for group in ("text", "data", name):
+        for key in sorted(set(saved[group]) | set(config[group])):
+            if key in _FREE_KEYS or key.endswith(("_every_steps", "root", "source")):
+                continue
+            old, new = saved[group].get(key), config[group].get(key)
+            pairs.append((f"{group}.{key}", old, new))
+    return [f"{k} = {n!r}, was {o!r}" for k, o, n in pairs if o != n]
 
 
 def check_resumable(name, saved, saved_vocab, config, vocab):
@@ -138,14 +133,10 @@ def check_resumable(name, saved, saved_vocab, config, vocab):
     Raises:
       ValueError: every key that differs, with both values.
     """
-    pairs = [("seed", saved["seed"], config["seed"])]
-    for group in ("text", "data", name):
-        for key in sorted(set(saved[group]) | set(config[group])):
-            if key in _FREE_KEYS or key.endswith(("_every_steps", "root", "source")):
-                continue
-            old, new = saved[group].get(key), config[group].get(key)
-            pairs.append((f"{group}.{key}", old, new))
-    different = [f"{k} = {n!r}, was {o!r}" for k, o, n in pairs if o != n]
+    different = different_settings(name, saved, config)
+    for key in ("dtype", "matmul_precision"):
+        if saved[key] != config[key]:
+            different.append(f"{key} = {config[key]!r}, was {saved[key]!r}")
     if list(saved_vocab) != list(vocab):
         different.append(f"a vocabulary of {len(vocab)} words, was {len(saved_vocab)}")
     if different:
@@ -167,7 +158,7 @@ def run_stage(stage, *, workdir, config, vocab, mesh):
 
     Raises:
       Diverged: a loss or parameter is not finite.
-      Terminated: SIGTERM; the state is saved.
+      hosts.Terminated: SIGTERM; the state is saved.
       ValueError: the checkpoints were made with other settings.
     """
     c = stage.settings
@@ -178,25 +169,26 @@ def run_stage(stage, *, workdir, config, vocab, mesh):
     try:
         # 1. The state: fresh, or the newest complete checkpoint.
         key = jax.random.key(stage.seed)
+        placing = {"shard_optimizer": config["mesh"]["shard_optimizer"]}
         start = checkpoints.latest_step() or 0
         if start:
             saved = checkpoints.restored_json(start)
             check_resumable(stage.name, *saved, config, vocab)
         if start >= c.num_steps:
-            print(
-                f"{stage.name}: nothing to do, all {c.num_steps} steps are done",
-                flush=True,
-            )
+            hosts.say(f"{stage.name}: nothing to do, all {c.num_steps} steps are done")
             return
         if start:
-            body, ema = _split(states.abstract(stage.create, mesh, key))
+            body, ema = _split(states.abstract(stage.create, mesh, key, **placing))
             body, ema = checkpoints.restore(start, body, ema=ema)
             state = body if ema is None else body.replace(ema=ema)
             logging.info("%s: goes on after step %d", stage.name, start)
         else:
-            state = states.create(stage.create, mesh, key, stage.pretrained())
+            trunk = stage.pretrained()
+            state = states.create(stage.create, mesh, key, trunk, **placing)
         # 2. The steps.
-        with telemetry.MetricLog(workdir, stage.name, start) as log:
+        with telemetry.MetricLog(
+            workdir, stage.name, start, enabled=hosts.is_first()
+        ) as log:
             _train(stage, state, start, checkpoints, log, config, vocab, mesh)
     finally:
         checkpoints.close()
@@ -211,11 +203,8 @@ def _split(state):
 
 def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
     c, last = stage.settings, stage.settings.num_steps
-    placed = jax.tree.map(lambda x: x.sharding, state)
-    train_step = jax.jit(
-        stage.train_step, donate_argnums=0, out_shardings=(placed, None)
-    )
-    key = jax.random.key(stage.seed)
+    key = states.create(lambda: jax.random.key(stage.seed), mesh)
+    compiled = None
     rows = sharding.local_rows(mesh, c.batch_size)
     batches = stage.batches(start, rows)
     pending = []
@@ -229,20 +218,30 @@ def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
         )
 
     with (
-        _Termination() as termination,
-        telemetry.Progress(stage.name, last, initial=start) as progress,
+        hosts.Preemption() as preemption,
+        telemetry.Progress(
+            stage.name, last, initial=start, enabled=hosts.is_first()
+        ) as progress,
         jax.set_mesh(mesh),
     ):
         for step in range(start + 1, last + 1):
             batch = sharding.global_batch(mesh, rows, next(batches), c.batch_size)
-            state, metrics = train_step(state, stage.frozen, batch, key)
+            if compiled is None:
+                # Ahead of time: another shape or sharding is an error from here on,
+                # never a second compilation.
+                arrays = {"state": state, "frozen": stage.frozen, "batch": batch}
+                hosts.say(f"{stage.name}: arrays\n{sharding.table(arrays)}")
+                compiled = states.compile_step(
+                    stage.train_step, state, stage.frozen, batch, key, mesh
+                )
+            state, metrics = compiled(state, stage.frozen, batch, key)
             pending.append(metrics)
             if len(pending) > 1:
                 # One step ahead is enough: the rate shown is that of the device.
                 jax.block_until_ready(pending[-2])
             shown = {}
             # The last step does everything that a finished stage has.
-            stop = termination.requested and step < last
+            stop = step < last and preemption.reached()
             if stop or due(step, c.log_every_steps, last):
                 means = _checked(stage, step - len(pending) + 1, pending)
                 log.write(step, means)
@@ -252,7 +251,7 @@ def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
             if stop:
                 save(step, None)
                 checkpoints.wait()
-                raise Terminated(f"{stage.name}: saved step {step}")
+                raise hosts.Terminated(f"{stage.name}: saved step {step}")
             results = None
             if due(step, c.eval_every_steps, last):
                 results = stage.evaluate(state)
@@ -263,9 +262,9 @@ def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
                 stage.sample(state, step)
             if due(step, c.checkpoint_every_steps, last):
                 save(step, results)
-        if termination.requested:
+        if preemption.reached():
             checkpoints.wait()
-            raise Terminated(f"{stage.name}: saved step {last}")
+            raise hosts.Terminated(f"{stage.name}: saved step {last}")
 
 
 def _described(name, step, results):

@@ -54,26 +54,77 @@ def weights(state):
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
-def abstract(make, mesh, *args):
+def abstract(make, mesh, *args, shard_optimizer=False):
     """Shapes, dtypes and shardings of the state that `make(*args)` returns."""
+    shapes = jax.eval_shape(make, *args)
+    placed = sharding.state_shardings(shapes, mesh, shard_optimizer=shard_optimizer)
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=sharding.replicated(mesh)
+        lambda leaf, place: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=place
         ),
-        jax.eval_shape(make, *args),
+        shapes,
+        placed,
     )
 
 
-def create(make, mesh, *args):
+def create(make, mesh, *args, shard_optimizer=False):
     """Runs `make(*args)` under jit so that every leaf is born on the mesh.
 
     Args:
       make: pure function that returns a state.
-      mesh: the device mesh; the state is replicated on it.
+      mesh: the device mesh.
       *args: arrays or trees of them.
+      shard_optimizer: split optimiser state over `data` (`sharding.state_shardings`).
     """
-    placed = jax.tree.map(lambda leaf: leaf.sharding, abstract(make, mesh, *args))
+    shapes = abstract(make, mesh, *args, shard_optimizer=shard_optimizer)
+    placed = jax.tree.map(lambda leaf: leaf.sharding, shapes)
     return jax.jit(make, out_shardings=placed)(*args)
+
+
+def compile_step(train_step, state, frozen, batch, key, mesh):
+    """The step compiled for arrays of these shapes and shardings, `state` donated.
+
+    Args:
+      train_step: pure `(state, frozen, batch, key) -> (state, metrics)`.
+      state, frozen, batch, key: arrays or `ShapeDtypeStruct`s with shardings.
+      mesh: the device mesh, which may be one that does not exist here.
+
+    Returns:
+      `jax.stages.Compiled`, called as `train_step`; the state comes back where it was,
+      the metrics on every device.
+    """
+    placed = jax.tree.map(lambda x: x.sharding, state)
+    jitted = jax.jit(
+        train_step,
+        donate_argnums=0,
+        out_shardings=(placed, sharding.replicated(mesh)),
+    )
+    with jax.set_mesh(mesh):
+        return jitted.lower(state, frozen, batch, key).compile()
+
+
+def scaled_rate(rate, *, rule, batch_size, rule_batch):
+    """Learning rate at another batch size.
+
+    Args:
+      rate: the one that holds at `rule_batch`.
+      rule: "none" leaves it, "sqrt" multiplies by the root of the sizes' ratio (Adam's
+        noise), "linear" by the ratio.
+      batch_size: images of a step, on all devices and in all parts.
+      rule_batch: the batch size that `rate` was found at.
+
+    Raises:
+      ValueError: an unknown rule.
+    """
+    powers = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
+    if rule not in powers:
+        raise ValueError(f"rule = {rule!r}: allowed are {', '.join(powers)}")
+    return rate * (batch_size / rule_batch) ** powers[rule]
+
+
+def decay_of_half_life(images, batch_size):
+    """Decay a step of a moving average that forgets half in so many images."""
+    return 0.5 ** (batch_size / images)
 
 
 def learning_rate(peak, *, schedule, num_steps, steps_per_epoch=1, decay_per_epoch=1.0):

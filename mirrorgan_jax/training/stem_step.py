@@ -9,6 +9,7 @@ import optax
 
 from mirrorgan_jax.losses import damsm
 from mirrorgan_jax.models import resize
+from mirrorgan_jax.training import accumulation
 from mirrorgan_jax.training import state as states
 
 
@@ -80,53 +81,125 @@ def make_create_state(text_encoder, image_encoder, optimizer, *, image_size, num
     return create
 
 
-def make_loss(text_encoder, image_encoder, *, gamma1, gamma2, gamma3):
-    """The DAMSM loss of one batch as a function of both towers' parameters.
+def make_encode(text_encoder, image_encoder):
+    """Both towers over a batch as a function of their parameters.
 
     Returns:
-      `loss(params, state, images, tokens, length, class_id, key) -> (loss, (terms,
-      image batch_stats))` with `params` = {"text", "image"} and images [B, S, S, 3]
-      in [-1, 1].
+      `encode(params, text_stats, image_stats, rows, key) -> (codes, image_stats)` with
+      `params` = {"text", "image"}, `rows` = {"image" [B, S, S, 3] in [-1, 1],
+      "tokens", "length"}; `codes` is what `make_loss` takes.
     """
 
-    def loss(params, state, images, tokens, length, class_id, key):
+    def encode(params, text_stats, image_stats, rows, key):
         words, sentence = text_encoder.apply(
-            state.text.variables(params["text"]),
-            tokens, length, train=True, rngs={"dropout": key},
+            {"params": params["text"], "batch_stats": text_stats},
+            rows["tokens"], rows["length"], train=True, rngs={"dropout": key},
         )  # fmt: skip
         (regions, code), updated = image_encoder.apply(
-            state.image.variables(params["image"]),
-            images, train=True, mutable=["batch_stats"],
+            {"params": params["image"], "batch_stats": image_stats},
+            rows["image"], train=True, mutable=["batch_stats"],
         )  # fmt: skip
-        mask = jnp.arange(words.shape[1]) < length[:, None]
-        total, terms = damsm.damsm_loss(
-            regions, words, mask, code, sentence, class_id,
-            gamma1=gamma1, gamma2=gamma2, gamma3=gamma3,
+        codes = {
+            "regions": regions, "words": words, "code": code, "sentence": sentence,
+        }  # fmt: skip
+        return codes, updated.get("batch_stats", {})
+
+    return encode
+
+
+def make_loss(*, gamma1, gamma2, gamma3):
+    """The DAMSM loss of a batch of codes.
+
+    Returns:
+      `loss(codes, length, class_id) -> (loss, terms)`.
+    """
+
+    def loss(codes, length, class_id):
+        mask = jnp.arange(codes["words"].shape[1]) < length[:, None]
+        return damsm.damsm_loss(
+            codes["regions"], codes["words"], mask, codes["code"], codes["sentence"],
+            class_id, gamma1=gamma1, gamma2=gamma2, gamma3=gamma3,
         )  # fmt: skip
-        return total, (terms, updated.get("batch_stats", {}))
 
     return loss
 
 
-def make_update(loss, optimizer, schedule, *, reset_every=0):
+def _gradients(encode, loss, state, rows, class_id, key):
+    """(loss, terms, image statistics, gradients) of one batch."""
+    params = {"text": state.text.params, "image": state.image.params}
+
+    def objective(params):
+        codes, stats = encode(
+            params, state.text.batch_stats, state.image.batch_stats, rows, key
+        )
+        total, terms = loss(codes, rows["length"], class_id)
+        return total, (terms, stats)
+
+    (total, (terms, stats)), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    return total, terms, stats, grads
+
+
+def _accumulated_gradients(encode, loss, state, rows, class_id, key, accumulate):
+    """`_gradients` with the towers over one part of the batch at a time.
+
+    The loss sees the codes of all parts, so that negatives come from the whole batch:
+    the codes are made first, then every part is encoded once more to carry the
+    gradient of its codes back to the parameters.
+    """
+    params = {"text": state.text.params, "image": state.image.params}
+    parts = accumulation.split(rows, accumulate)
+    keys = jax.random.split(key, accumulate)
+
+    def encode_part(stats, item):
+        part, part_key = item
+        codes, stats = encode(params, state.text.batch_stats, stats, part, part_key)
+        return stats, codes
+
+    stats, codes = jax.lax.scan(encode_part, state.image.batch_stats, (parts, keys))
+    (total, terms), cotangents = jax.value_and_grad(loss, has_aux=True)(
+        accumulation.join(codes), rows["length"], class_id
+    )
+
+    def pull_part(carry, item):
+        part, part_key, cotangent = item
+        _, pull = jax.vjp(
+            lambda params: encode(
+                params, state.text.batch_stats, state.image.batch_stats, part, part_key
+            )[0],
+            params,
+        )
+        return carry, pull(cotangent)[0]
+
+    items = (parts, keys, accumulation.split(cotangents, accumulate))
+    _, grads = accumulation.scan(pull_part, None, items, jnp.ones(accumulate))
+    return total, terms, stats, grads
+
+
+def make_update(encode, loss, optimizer, schedule, *, reset_every=0, accumulate=1):
     """One update from prepared inputs.
 
     Args:
+      encode: what `make_encode` returned.
       loss: what `make_loss` returned.
       optimizer: what `make_optimizer` returned.
       schedule: learning rate of step n, an optax schedule.
       reset_every: steps after which Adam starts anew (the released code makes a
         new one every epoch); 0 never.
+      accumulate: parts into which the towers take the batch.
 
     Returns:
       `update(state, images, tokens, length, class_id, key) -> (state, metrics)`.
     """
 
     def update(state, images, tokens, length, class_id, key):
-        params = {"text": state.text.params, "image": state.image.params}
-        (total, (terms, batch_stats)), grads = jax.value_and_grad(loss, has_aux=True)(
-            params, state, images, tokens, length, class_id, key
+        rows = {"image": images, "tokens": tokens, "length": length}
+        args = (encode, loss, state, rows, class_id, key)
+        total, terms, batch_stats, grads = (
+            _gradients(*args)
+            if accumulate == 1
+            else _accumulated_gradients(*args, accumulate)
         )
+        params = {"text": state.text.params, "image": state.image.params}
         opt_state = state.opt_state
         if reset_every:
             fresh = optimizer.init(params)
@@ -141,7 +214,7 @@ def make_update(loss, optimizer, schedule, *, reset_every=0):
         metrics = {
             "STEM/loss": total,
             **{f"STEM/{name}": value for name, value in terms.items()},
-            "STEM/text_grad_norm": optax.global_norm(grads["text"]),
+            "STEM/text_grad_norm": optax.tree.norm(grads["text"]),
         }
         state = state.replace(
             step=state.step + 1,

@@ -7,6 +7,7 @@ import optax
 
 from mirrorgan_jax.losses import captioning
 from mirrorgan_jax.models import resize
+from mirrorgan_jax.training import accumulation
 from mirrorgan_jax.training import state as states
 
 
@@ -53,24 +54,50 @@ def make_create_state(captioner, optimizer, *, image_size, num_words):
     return create
 
 
-def make_train_step(captioner, optimizer, *, reduction):
-    """The pure step `train_step(state, frozen, batch, key) -> (state, metrics)`."""
+def make_train_step(captioner, optimizer, *, reduction, accumulate=1):
+    """The pure step `train_step(state, frozen, batch, key) -> (state, metrics)`.
 
-    def loss(params, state, images, tokens, length):
+    Args:
+      captioner: STREAM.
+      optimizer: what `make_optimizer` returned.
+      reduction: "mean" or "sum" over words in Eq. 8.
+      accumulate: parts of the batch that follow one another.
+    """
+
+    def loss(params, batch_stats, rows):
         logits, updated = captioner.apply(
-            state.captioner.variables(params), images, tokens,
+            {"params": params, "batch_stats": batch_stats},
+            resize.from_uint8(rows["image"]), rows["tokens"],
             train=True, mutable=["batch_stats"],
         )  # fmt: skip
-        value = captioning.caption_loss(logits, tokens, length, reduction=reduction)
+        value = captioning.caption_loss(
+            logits, rows["tokens"], rows["length"], reduction=reduction
+        )
         return value, updated["batch_stats"]
 
     def train_step(state, frozen, batch, key):
         del frozen, key  # nothing is frozen outside the state, nothing is random
-        images = resize.from_uint8(batch["image"])
-        (value, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(
-            state.captioner.params, state, images, batch["tokens"], batch["length"]
-        )
-        metrics = {"STREAM/loss": value, "STREAM/grad_norm": optax.global_norm(grads)}
+        rows = {name: batch[name] for name in ("image", "tokens", "length")}
+
+        def gradients(batch_stats, rows):
+            (value, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(
+                state.captioner.params, batch_stats, rows
+            )
+            return batch_stats, (value, grads)
+
+        batch_stats = state.captioner.batch_stats
+        if accumulate == 1:
+            batch_stats, (value, grads) = gradients(batch_stats, rows)
+        else:
+            batch_stats, (value, grads) = accumulation.scan(
+                gradients,
+                batch_stats,
+                accumulation.split(rows, accumulate),
+                accumulation.caption_weights(
+                    rows["length"], accumulate, reduction=reduction
+                ),
+            )
+        metrics = {"STREAM/loss": value, "STREAM/grad_norm": optax.tree.norm(grads)}
         network = state.captioner.updated(optimizer, grads, batch_stats)
         return state.replace(step=state.step + 1, captioner=network), metrics
 

@@ -1,0 +1,103 @@
+"""What the GAN step needs of TPU chips that need not exist, as a Markdown table.
+
+    python benchmarks/compile_table.py --config=configs/cub.py --topology=v5e \
+        --rows=1x1:16,8x1:64,8x2:16
+
+A row is DATAxSPATIAL:BATCH, the mesh and the global batch. Compiling one takes
+minutes of a CPU core. `--damsm` compiles the DAMSM loss and its gradient alone, at the
+batch's size, 289 regions and the configuration's words.
+"""
+
+import os
+import time
+
+import jax
+import jax.numpy as jnp
+from absl import app, flags
+from ml_collections import config_flags
+
+from mirrorgan_jax import aot, sharding
+from mirrorgan_jax.losses import damsm
+
+_CONFIG = config_flags.DEFINE_config_file("config", "configs/cub.py")
+_TOPOLOGY = flags.DEFINE_string("topology", "v5e", "Kind of TPU chips.")
+_ROWS = flags.DEFINE_list("rows", ["8x1:16"], "DATAxSPATIAL:BATCH, ...")
+_DAMSM = flags.DEFINE_boolean("damsm", False, "The DAMSM loss instead of the step.")
+_REGIONS = 289
+
+# Sides of the slices by number of chips.
+_SLICES = {1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 256: "16x16"}
+
+
+def _damsm(config, mesh):
+    """The compiled DAMSM loss with its gradient, rows over `data`."""
+    c, rows = config.stem, config.gan.batch_size
+    words, dim = config.text.num_words, c.word_dim
+    shapes = {
+        "regions": (rows, _REGIONS, dim), "words": (rows, words, dim),
+        "word_mask": (rows, words), "code": (rows, dim), "sentence": (rows, dim),
+        "class_id": (rows,),
+    }  # fmt: skip
+    types = {"word_mask": bool, "class_id": jnp.int32}
+    place = sharding.batch_sharding(mesh)
+    arrays = {
+        name: jax.ShapeDtypeStruct(shape, types.get(name, jnp.float32), sharding=place)
+        for name, shape in shapes.items()
+    }
+    learned = {k: arrays.pop(k) for k in ("regions", "words", "code", "sentence")}
+
+    def loss(learned, rest):
+        gammas = {"gamma1": c.gamma1, "gamma2": c.gamma2, "gamma3": c.gamma3}
+        return damsm.damsm_loss(**learned, **rest, **gammas)[0]
+
+    placed = jax.tree.map(lambda leaf: leaf.sharding, learned)
+    function = jax.jit(jax.value_and_grad(loss), out_shardings=(None, placed))
+    with jax.set_mesh(mesh):
+        return function.lower(learned, arrays).compile()
+
+
+def _row(name):
+    """One line of the table."""
+    shape, batch = name.split(":")
+    data, spatial = (int(n) for n in shape.split("x"))
+    config = _CONFIG.value.copy_and_resolve_references()
+    config.mesh.data, config.mesh.spatial = data, spatial
+    config.gan.batch_size = int(batch)
+    config.data.source = config.data.source or "not read"
+    # The other stages do not matter here, but their batches are checked too.
+    config.stem.batch_size = config.stream.batch_size = 2 * data
+    mesh = aot.create_mesh(config, f"{_TOPOLOGY.value}:{_SLICES[data * spatial]}")
+    begin = time.perf_counter()
+    compiled = (
+        _damsm(config, mesh) if _DAMSM.value else aot.compile_stage(config, "gan", mesh)
+    )
+    seconds = time.perf_counter() - begin
+    found = aot.report(compiled)
+    kinds = ", ".join(
+        f"{row['number']} {kind} {row['bytes'] / 2**20:.0f} MiB"
+        for kind, row in sorted(found["collectives"].items())
+    )
+    gathered = "; ".join(str(list(shapes)) for shapes in found["gathered_maps"])
+    return (
+        f"| {data}x{spatial} | {batch} | {found['flops'] / 1e9:,.0f}"
+        f" | {found['peak'] / 2**30:.2f} | {kinds or 'none'} | {gathered or 'none'}"
+        f" | {seconds:.0f} |"
+    )
+
+
+def main(argv):
+    """Prints the table, a row as soon as it is known."""
+    del argv
+    # The host computes nothing; its accelerators, if any, are left alone.
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    jax.config.update("jax_platforms", "cpu")
+    print(
+        "| mesh | batch | GFLOP a chip | GiB a chip | communication a chip"
+        " | gathered maps above 16x16 | seconds to compile |\n" + "| --- " * 7 + "|"
+    )
+    for name in _ROWS.value:
+        print(_row(name), flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)
