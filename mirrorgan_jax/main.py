@@ -229,10 +229,10 @@ def _done(begin, workdir):
 def _compile(config):
     from mirrorgan_jax import aot
 
-    stages = configs.STAGES if _STAGE.value == "all" else [_STAGE.value]
-    for stage in stages:
-        if stage in configs.STAGES:
-            aot.run(config, stage, topology=_TOPOLOGY.value)
+    if _STAGE.value == "evaluate":
+        raise ValueError("--compile_only: --stage=evaluate has no training step")
+    for stage in configs.STAGES if _STAGE.value == "all" else [_STAGE.value]:
+        aot.run(config, stage, topology=_TOPOLOGY.value)
 
 
 def _parse(argv):

@@ -319,7 +319,7 @@ def test_later_stages_take_the_checkpoint_that_is_asked_for(tmp_path, which, val
         writer.save(
             step,
             {"captioner": tree},
-            config={},
+            config=tiny.tiny_config().to_dict(),
             vocab=[],
             metrics={"matched": matched, "shuffled": 1.0, "margin": 1 - matched},
         )

@@ -285,3 +285,28 @@ def test_caption_mask_is_true_on_real_words():
     )
     np.testing.assert_array_equal(captions.mask, batch["tokens"] > 0)
     assert np.abs(np.asarray(captions.words)[~captions.mask]).max() == 0
+
+
+@pytest.mark.parametrize("stage", ["stem", "stream", "gan"])
+def test_bfloat16_activations_keep_state_and_losses_wide(stage):
+    found = {}
+    for dtype in ("float32", "bfloat16"):
+        config = tiny.tiny_config(dtype=dtype)
+        trainer = getattr(tiny, stage)(config)
+        state = jax.jit(trainer.create)(jax.random.key(0))
+        frozen = tiny_frozen(stage)
+        state, metrics = jax.jit(trainer.train_step)(
+            state, frozen, tiny.batch(config, stage), jax.random.key(1)
+        )
+        found[dtype] = metrics
+        dtypes = {leaf.dtype for leaf in jax.tree.leaves((state, metrics))}
+        assert dtypes <= {jnp.dtype("float32"), jnp.dtype("int32")}
+    for name, value in found["float32"].items():
+        if name.endswith("/loss"):
+            np.testing.assert_allclose(found["bfloat16"][name], value, rtol=0.05)
+
+
+@functools.cache
+def tiny_frozen(stage):
+    """The frozen trees of a stage in float32, the same for every dtype."""
+    return getattr(tiny, stage)(tiny.tiny_config()).frozen
