@@ -26,7 +26,6 @@ MESHES = [(8, 1), (2, 4), (1, 8)]
         ({"mode": "maybe"}, "--distributed=maybe: allowed are auto, on, off"),
         ({"num_processes": 2}, "give all three or none"),
         ({"coordinator_address": "a:1", "process_id": 0}, "give all three or none"),
-        ({"mode": "on"}, "--distributed=on: no cluster found"),
         (
             {
                 "mode": "off",
@@ -44,11 +43,28 @@ def test_flags_that_describe_no_cluster_are_refused(flags, said):
         hosts.initialize(mode, **flags)
 
 
-def test_without_a_cluster_a_process_is_alone(capsys):
-    hosts.initialize()
-    assert hosts.is_first()
-    hosts.say("spoken")
-    assert capsys.readouterr().out == "spoken\n"
+def in_a_new_process(*statements):
+    """Runs statements where nothing of jax has started yet."""
+    return subprocess.run(
+        [
+            sys.executable, "-c",
+            "; ".join(["from mirrorgan_jax import hosts", *statements]),
+        ],
+        cwd=HERE.parent, capture_output=True, text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+
+
+def test_without_a_cluster_a_process_is_alone():
+    result = in_a_new_process("hosts.initialize()", "hosts.say('spoken')")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "spoken\n"
+
+
+def test_a_cluster_that_is_demanded_must_be_there():
+    result = in_a_new_process("hosts.initialize('on')")
+    assert result.returncode != 0
+    assert "ValueError: --distributed=on: no cluster found" in result.stderr
 
 
 def take_steps(path, *, count, devices):

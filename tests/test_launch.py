@@ -504,6 +504,8 @@ def test_local_hosts_pass_a_signal_to_all_and_wait(name, tmp_path):
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Where the tests run in the background it is ignored, and would stay so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         while not process.stdout.readline().startswith("["):  # process 0 runs
