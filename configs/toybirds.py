@@ -3,8 +3,8 @@
 Command:  python -m mirrorgan_jax.main --config=configs/toybirds.py
 Hardware: 2 CPU cores
 Cost:     about 12 minutes
-Expected: R-precision top-1 62.5 % generated, 73.0 % real; attribute accuracy
-          body 55, wing 28, belly 60, crown 30 % (chance 11)
+Expected: R-precision top-1 about 60 % generated, 72 % real; attribute accuracy
+          body 54, wing 28, belly 55, crown 29 % (chance 11)
 """
 
 from mirrorgan_jax import config as configs
