@@ -108,10 +108,20 @@ def free_port():
         return listener.getsockname()[1]
 
 
-# Several devices compile slowly; what the tests compare needs no fast code.
-QUICK_COMPILATION = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-)
+def virtual_devices(count):
+    """Environment of a process with several CPU devices.
+
+    They compile slowly, and what the tests compare needs no fast code. Each device
+    waits for the others in more than one thread of XLA's pool, which has one for each
+    device or core: with more of them none waits for a thread.
+    """
+    return {
+        "JAX_PLATFORMS": "cpu",
+        "NPROC": "32",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"
+        " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+        " --xla_cpu_collective_call_terminate_timeout_seconds=300",
+    }
 
 
 def hosts(workdir, data, *flags, count=2, devices=2):
@@ -122,9 +132,7 @@ def hosts(workdir, data, *flags, count=2, devices=2):
             workdir, data, *flags,
             f"--coordinator_address={address}", f"--num_processes={count}",
             f"--process_id={number}", "--heartbeat_timeout_seconds=10",
-            JAX_PLATFORMS="cpu",
-            XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}"
-            f" {QUICK_COMPILATION}",
+            **virtual_devices(devices),
         )
         for number in range(count)
     ]  # fmt: skip

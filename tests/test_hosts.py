@@ -80,9 +80,7 @@ def take_steps(path, *, count, devices):
             text=True,
             env={
                 **os.environ,
-                "JAX_PLATFORMS": "cpu",
-                "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"
-                f" {command.QUICK_COMPILATION}",
+                **command.virtual_devices(devices),
                 "PYTHONPATH": str(HERE.parent),
             },
         )

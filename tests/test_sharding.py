@@ -47,14 +47,12 @@ def test_global_batch_of_one_process_is_the_batch():
 
 def on_eight_devices(script, *arguments):
     """What a script of this folder prints, as JSON, on eight virtual devices."""
-    flags = f"--xla_force_host_platform_device_count=8 {command.QUICK_COMPILATION}"
     result = subprocess.run(
         [sys.executable, HERE / script, *map(json.dumps, arguments)],
         cwd=HERE.parent, capture_output=True, text=True,
         env={
             **os.environ,
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip(),
+            **command.virtual_devices(8),
             "PYTHONPATH": str(HERE.parent),
         },
     )  # fmt: skip
