@@ -20,6 +20,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["mirrorgan_jax", "mirrorgan_jax.*"]),
+    package_data={"mirrorgan_jax": ["templates/*.html"]},
     python_requires=">=3.11",
     install_requires=[
         "jax>=0.7",  # jax.set_mesh, AxisType; accelerators: jax[cuda12], jax[tpu]
@@ -41,6 +42,7 @@ setup(
         "tqdm",  # progress bars
         "pillow>=10.1",  # drawing, sample grids (its built-in scalable font)
         "safetensors>=0.4",  # pretrained backbones
+        "jinja2>=3.1",  # the report's page, with everything escaped
     ],
     extras_require={
         "test": [
@@ -52,7 +54,6 @@ setup(
         # and runs on those that are here.
         "tpu": ["jax[tpu]"],
         "torch": ["torch>=2.2"],  # conversion of .pth files
-        "figures": ["matplotlib>=3.8"],  # plots of papers and reports
     },
     entry_points={"console_scripts": ["mirrorgan = mirrorgan_jax.main:cli"]},
 )

@@ -11,14 +11,17 @@ Expected: on 5,902 photographs of birds R-precision top-1 17 % generated, 9.5 %
           real; every third image is a bird that a person recognises
 """
 
-from mirrorgan_jax import config as configs
+from mirrorgan_jax import recipes, variants
 
 
 def get_config(preset="paper"):
-    """The configuration; `preset` is "paper" or "reference"."""
-    c = configs.base_config(preset)
+    """The configuration; `preset` is what `variants.parse` takes."""
+    return variants.configured(preset, _settings)
+
+
+def _settings(c):
     c.data.name = "folder"
-    configs.learn_from_scratch(c, image_size=64, width=32)
+    recipes.learn_from_scratch(c, image_size=64, width=32)
 
     c.stem.num_steps = 2000
     c.stem.eval_every_steps = c.stem.checkpoint_every_steps = 1000
@@ -39,4 +42,3 @@ def get_config(preset="paper"):
     c.gan.ema_half_life = 2200
     c.gan.sample_every_steps = 1000
     c.gan.eval_every_steps = c.gan.checkpoint_every_steps = 1000
-    return c

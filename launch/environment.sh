@@ -24,8 +24,9 @@ environment() {
   . .venv/bin/activate
 }
 
-# On a CPU every training step would give its memory back and fault it in again: one heap that keeps what it has, in large pages. No effect on
-# accelerators, or where the C library is not glibc.
+# On a CPU every training step would give its memory back and fault it in again: one
+# heap that keeps what it has, in large pages. No effect on accelerators, or where the
+# C library is not glibc.
 keep_memory() {
   local keep="glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0"
   keep="$keep:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"

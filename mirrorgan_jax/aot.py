@@ -87,18 +87,19 @@ def gathered_maps(found, side):
     return [c for c in found if c.kind == "all-gather" and any(map(large, c.shapes))]
 
 
-def create_mesh(config, topology=None):
+def create_mesh(config, stage, topology=None):
     """The configuration's mesh, of this machine's devices or a topology's chips.
 
     Args:
       config: the configuration.
+      stage: "stem", "stream" or "gan".
       topology: TPU chips such as "v5e:4x4"; None takes `jax.devices()`.
 
     Raises:
       ValueError: libtpu is missing, or does not know the topology.
     """
     devices = jax.devices() if topology is None else _chips(topology)
-    configs.validate(config, num_devices=len(devices))
+    configs.validate(config, num_devices=len(devices), stages=[stage], reads_data=False)
     return sharding.create_mesh(config.mesh.data, config.mesh.spatial, devices)
 
 
@@ -209,7 +210,7 @@ def _described(stage, config, mesh, values, seconds):
 
 def run(config, stage, *, topology=None):
     """Compiles a stage's step and prints what it needs; returns the report."""
-    mesh = create_mesh(config, topology)
+    mesh = create_mesh(config, stage, topology)
     begin = time.perf_counter()
     compiled = compile_stage(config, stage, mesh)
     seconds = time.perf_counter() - begin

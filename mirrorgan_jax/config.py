@@ -12,7 +12,6 @@ from mirrorgan_jax import config_checks
 
 PRESETS = ("paper", "reference")
 STAGES = ("stem", "stream", "gan")
-REMAT = ("none", "convolutions", "blocks")
 
 # The keys in which the presets differ: key, paper, reference.
 _PRESET_KEYS = (
@@ -84,7 +83,8 @@ def _stem():
     c.adam_b1, c.adam_b2 = 0.5, 0.999  # AttnGAN
     c.reset_adam_every_epoch = False  # preset
     c.clip_norm = 0.25  # of the text encoder's gradient only; AttnGAN
-    c.remat = "none"  # of the image tower: none | convolutions | blocks
+    # Of the image tower, in GAN training too: none | convolutions | blocks.
+    c.remat = "none"
     return _common(c, 50, 2000)
 
 
@@ -118,7 +118,7 @@ def _stream():
 def _gan():
     c = ml_collections.ConfigDict()
     c.stages = 3  # m, 1 to 3; paper 4.1.3
-    c.base_size = 64  # pixels of stage 0: 16 | 32 | 64; later stages double
+    c.base_size = 64  # pixels of stage 0: 8 | 16 | 32 | 64; later stages double
     c.ngf = 32  # M_i, generator channels; paper 4.1.3
     c.ndf = 64  # discriminator channels; released code
     c.z_dim = 100  # noise; released code
@@ -126,6 +126,8 @@ def _gan():
     c.num_residual = 2  # residual blocks of a later stage; released code
     c.word_attention = True  # Eq. 4
     c.sentence_attention = True  # Eq. 5
+    # Augmented sentence joined to every pixel of later stages; StackGAN++.
+    c.condition_context = False
     c.sentence_softmax_axis = "channel"  # channel | spatial, Eq. 5 prints none
     c.sentence_conv = False  # preset; 1x1 conv before Eq. 5's softmax
     c.d_norm = "batch"  # batch | spectral | none
@@ -140,6 +142,7 @@ def _gan():
     c.wrong_pairs = False  # preset; image i with sentence i + 1 as a fake
     c.lambda_stream = 20.0  # preset; lambda of Eq. 9
     c.caption_reduction = "mean"  # mean | sum over words, Eq. 8
+    c.lambda_damsm = 0.0  # of DAMSM in L_G; AttnGAN: 5 on CUB, 50 on COCO
     c.kl_weight = 1.0  # of the conditioning augmentation; StackGAN
     # Images in which the generator's moving average forgets half; released code: a
     # decay of 0.999 a step at batch 12.
@@ -159,7 +162,19 @@ def _eval():
     c.num_images = 0  # test images (and captions) used at the end; 0: all
     c.quick_images = 400  # the same during training, to choose the best step
     c.pool_size = 100  # own caption and 99 others; paper 4.1.2
+    c.repeats = 1  # images generated for each test image, from as many captions of it
     c.samples = 16  # examples in a sample grid
+    c.splits = 10  # parts of the images over which Inception Score varies; [26]
+    c.folds = 10  # parts of the images over which R-precision varies
+    c.kid_subsets = 100
+    c.kid_subset_size = 1000  # generated and as many real images
+    c.inception = ""  # feature network of IS, FID and KID, .safetensors
+    # Which network that is: inception_v3 | inception_fid | inception_cub.
+    c.inception_kind = "inception_fid"
+    # Reference statistics of FID, .npz; "": made from the test images.
+    c.reference = ""
+    c.heldout_steps = 0  # of the held-out captioner, toybirds only; 0: none
+    c.heldout_width = 24  # channels of its trunk's first stage
     c.classifier_images = 2000  # drawn birds for the attribute classifier, toybirds
     c.classifier_steps = 500
     return c
@@ -170,6 +185,8 @@ def _weights():
     c.inception_v3 = ""  # STEM's trunk, .safetensors, torchvision or timm names
     c.resnet152 = ""  # STREAM's trunk, .safetensors, torchvision or timm names
     c.random = False  # go on with random backbones where no file is given
+    # Workdir of another run whose finished STEM and STREAM are taken; "": this run's.
+    c.pretrained = ""
     # Which checkpoint of a finished stage the later stages and evaluation take.
     c.checkpoint = "latest"  # latest | best
     return c
@@ -208,115 +225,29 @@ def base_config(preset="paper"):
     return c
 
 
-def learn_from_scratch(config, *, image_size, width):
-    """Small towers without pretrained weights and a small GAN, for small images.
-
-    Args:
-      config: changed in place.
-      image_size: pixels of the images of every stage, a power of two.
-      width: channels of both towers' first stage.
-    """
-    for c in (config.stem, config.stream):
-        c.image_size = image_size
-        c.encoder, c.encoder_width, c.train_trunk = "small", width, True
-        c.schedule = "one_cycle"
-    config.stem.region_size = 4
-    config.stem.word_dim = config.stream.feature_dim = 128
-    config.stream.trunk_from_stem = True
-    config.stream.input_size = 0
-    config.stream.input_norm = "raw"
-    c = config.gan
-    c.base_size = image_size // 2 ** (c.stages - 1)
-    c.ngf = c.ndf = 16
-    c.num_residual = 1
-    c.d_sentence_dim = 32
-    c.wrong_pairs = True
-    c.batch_size = c.lr_rule_batch = 16
-    config.stream.batch_size = config.stream.lr_rule_batch = 48
-
-
 def stage_sizes(gan):
     """Image sizes of the generator's stages, coarse to fine."""
     return tuple(gan.base_size * 2**i for i in range(gan.stages))
 
 
-_CHOICES = {
-    "preset": PRESETS,
-    "dtype": ("float32", "bfloat16"),
-    "matmul_precision": ("default", "high", "highest"),
-    "data.name": ("toybirds", "cub", "folder"),
-    "stem.cell": ("lstm", "gru"),
-    "stem.encoder": ("inception_v3", "small"),
-    "stem.schedule": ("constant", "epoch_decay", "one_cycle"),
-    "stream.encoder": ("resnet152", "small"),
-    "stream.schedule": ("constant", "one_cycle"),
-    "stream.input_norm": ("imagenet", "raw"),
-    "stream.caption_reduction": ("mean", "sum"),
-    "weights.checkpoint": ("latest", "best"),
-    "gan.stages": (1, 2, 3),
-    "gan.base_size": (16, 32, 64),
-    "gan.sentence_softmax_axis": ("channel", "spatial"),
-    "gan.d_norm": ("batch", "spectral", "none"),
-    "gan.discriminator_weighting": ("half", "mean"),
-    "gan.caption_reduction": ("mean", "sum"),
-    **{f"{stage}.lr_rule": ("none", "sqrt", "linear") for stage in STAGES},
-    **{
-        key: REMAT
-        for key in (
-            "stem.remat", "stream.remat",
-            "gan.generator_remat", "gan.discriminator_remat",
-        )
-    },
-}  # fmt: skip
-
-# Keys that may be zero; every other number must be positive.
-_MAY_BE_ZERO = {
-    "seed", "stem.dropout", "stream.input_size", "stream.gate_margin",
-    "stem.num_steps", "stream.num_steps", "gan.num_steps",
-    "stem.adam_b1", "stream.adam_b1", "gan.adam_b1",
-    "gan.d_sentence_dim", "gan.lambda_stream", "gan.kl_weight",
-    "eval.num_images", "eval.samples",
-}  # fmt: skip
-
-
-def _walk(config, prefix=""):
-    for key, value in config.items():
-        if isinstance(value, ml_collections.ConfigDict):
-            yield from _walk(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
-def _value_problems(config):
-    for key, value in _walk(config):
-        if key in _CHOICES:
-            if value not in _CHOICES[key]:
-                allowed = ", ".join(map(str, _CHOICES[key]))
-                yield f"config.{key} = {value!r}: allowed are {allowed}"
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            if key == "mesh.data" and value == -1:
-                continue
-            if value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
-                bound = "zero or more" if key in _MAY_BE_ZERO else "above zero"
-                yield f"config.{key} = {value!r}: allowed are numbers {bound}"
-            elif key.endswith(("_b1", "_b2", "dropout")) and value >= 1:
-                yield f"config.{key} = {value!r}: allowed are numbers below 1"
-
-
-def validate(config, *, num_devices=1):
+def validate(config, *, num_devices=1, stages=STAGES, reads_data=True):
     """Checks a resolved configuration before anything slow starts.
 
     Args:
       config: what `base_config` returned, changed at will.
       num_devices: devices that the mesh will hold.
+      stages: those that will be trained: their batches must fit the mesh.
+      reads_data: whether a data set will be read.
 
     Raises:
       ValueError: every wrong key with its value and what is allowed, one a line.
     """
-    problems = [*_value_problems(config)]
+    problems = [*config_checks.value_problems(config, PRESETS, STAGES)]
     if not problems:
         sizes = stage_sizes(config.gan)
         problems = [*config_checks.relation_problems(config, STAGES, sizes)]
+        if reads_data:
+            problems += config_checks.source_problems(config)
     if not problems:
         spatial = config.mesh.spatial
         data = config.mesh.data if config.mesh.data > 0 else num_devices // spatial
@@ -325,7 +256,7 @@ def validate(config, *, num_devices=1):
                 f"config.mesh.data = {config.mesh.data}, mesh.spatial = {spatial}:"
                 f" their product must be the number of devices, {num_devices}"
             )
-        for stage in STAGES:
+        for stage in stages:
             c = config[stage]
             if data and c.batch_size % (data * c.accumulate):
                 problems.append(

@@ -1,8 +1,8 @@
-"""The final evaluation of a run: a table, a report file and a sample grid.
+"""The final evaluation of a run: measures, pictures, a table and a report.
 
-R-precision of generated images stands beside that of the real test images, which
-bounds it, and of the same images against other captions, which must be chance. On
-toybirds an independent classifier reads the attributes that captions speak of.
+Every number stands beside that of the real test images, which bounds it, and beside
+chance where there is one. On toybirds, whose captions tell the truth about what was
+drawn, a classifier and a captioner that the generator never saw judge it as well.
 """
 
 import json
@@ -11,9 +11,23 @@ import jax
 import numpy as np
 from etils import epath
 
+from mirrorgan_jax import config as configs
 from mirrorgan_jax import evaluator as evaluators
-from mirrorgan_jax import figures, files, hosts, networks, stages, telemetry
+from mirrorgan_jax import (
+    files,
+    hosts,
+    measures,
+    networks,
+    protocols,
+    provenance,
+    redescriptions,
+    report,
+    stages,
+    telemetry,
+    workdirs,
+)
 from mirrorgan_jax.metrics import attributes as attribute_metrics
+from mirrorgan_jax.metrics import features
 
 
 def run(config, dataset, mesh, workdir):
@@ -23,136 +37,221 @@ def run(config, dataset, mesh, workdir):
       config: resolved configuration.
       dataset: the prepared data set.
       mesh: device mesh.
-      workdir: the run's folder with its three finished stages.
+      workdir: the run's folder with its finished stages.
 
     Returns:
-      The report, which is also written to `report/evaluation.json`.
+      The evaluation, which is also written to `report/evaluation.json`.
     """
-    stem = stages.load_stem(config, workdir, mesh)
-    step, ema = stages.load_generator(config, workdir, mesh)
+    stem = workdirs.load_stem(config, workdir, mesh)
+    step, ema = workdirs.load_generator(config, workdir, mesh)
     evaluator = stages.make_evaluator(
         config,
         dataset,
         mesh,
         count=config.eval.num_images,
         generator=networks.generator(config),
+        repeats=config.eval.repeats,
     )
+    drawn = dataset.test.attributes is not None
+    classifier = _classifier(config) if drawn else None
+    captioners = (
+        redescriptions.captioners(config, dataset, mesh, workdir) if drawn else {}
+    )
+    network = _feature_network(config, classifier)
+    probes = _probes(config, evaluator, stem, network, classifier, captioners)
     with jax.set_mesh(mesh):
-        report = {
-            "step": step,
-            "protocol": _protocol(config, evaluator),
-            "r_precision": _r_precision(config, evaluator, ema, stem),
+        generated, real = _probed(config, evaluator, ema, stem, probes)
+        sentences = evaluator.sentence_codes(stem["text"])
+        grid = _samples(config, evaluator, ema, stem, workdir)
+        margins = {
+            name: redescriptions.margin(evaluator, module, variables, config)
+            for name, (module, variables) in captioners.items()
         }
-        rows = evaluators.sample_rows(len(evaluator.protocol), config.eval.samples)
-        if len(rows):
-            grid = evaluators.sample_grid(evaluator, ema, stem["text"], rows)
-            report["samples"] = str(evaluators.write_sample(workdir, "final", grid))
-    if dataset.test.attributes is not None:
-        report["attributes"] = _attributes(config, evaluator, ema, stem["text"], mesh)
-    path = epath.Path(workdir) / "report" / "evaluation.json"
-    if hosts.is_first():
-        files.write_text(path, json.dumps(report, indent=2) + "\n")
-    hosts.say(_table(report))
-    hosts.say(f"report: {path}")
-    return report
+    entries = measures.r_precisions(
+        config, evaluator, generated["code"], real["code"], sentences,
+        features.digest(stem),
+    )  # fmt: skip
+    entries |= measures.quality(
+        config, network, generated.get("quality"), real.get("quality"),
+        configs.stage_sizes(config.gan)[-1],
+    )  # fmt: skip
+    if drawn:
+        # The classifier is what quality was seen through, unless another one is given.
+        own = "attributes" if config.eval.inception else "quality"
+        entries["attributes"] = _attributes(
+            config, evaluator, generated[own]["log_probs"], real[own]["log_probs"]
+        )
+    if captioners:
+        found = {
+            name: {"generated": generated[name], "real": real[name]}
+            for name in captioners
+        }
+        entries["mirror"] = redescriptions.entry(
+            evaluator, dataset.vocab, found, margins
+        )
+    return _published(config, workdir, step, evaluator, entries, grid)
 
 
-def _protocol(config, evaluator):
+def _published(config, workdir, step, evaluator, entries, grid):
+    """Writes and prints what was found."""
     p = evaluator.protocol
-    return (
-        f"{len(p)} test images, one generated image a caption, pools of"
-        f" {p.pools.shape[1]} (own caption and {p.pools.shape[1] - 1} of other test"
-        f" images), cosine of this run's DAMSM codes ({config.stem.encoder}),"
-        f" moving average of the generator, captions of at most"
-        f" {config.text.eval_words} words, seed {config.seed}"
-    )
-
-
-def _r_precision(config, evaluator, ema, stem):
-    sentences = evaluator.sentence_codes(stem["text"])
-    real = evaluator.real_codes(stem["image"], config.stem.image_size)
-    with telemetry.Progress(
-        "evaluate", len(evaluator.protocol), unit="image", enabled=hosts.is_first()
-    ) as progress:
-        generated = evaluator.generated_codes(
-            ema, stem["text"], stem["image"], progress
-        )
-    classes = evaluator.split.class_ids[evaluator.protocol.indices]
-    other = generated[evaluators.mismatched_rows(classes)]
-    return {
-        name: evaluator.r_precision(codes, sentences)
-        for name, codes in (
-            ("generated", generated),
-            ("real", real),
-            ("generated from other captions", other),
-        )
+    found = {
+        "step": step,
+        "protocol": (
+            f"{p.num_images} test images, {len(p)} generated ones, each from another"
+            f" caption, moving average of the generator, seed {config.seed}"
+        ),
+        "metrics": entries,
     }
+    if grid is not None:
+        found["samples"] = str(grid)
+    folder = epath.Path(workdir) / "report"
+    if hosts.is_first():
+        files.write_text(
+            folder / "evaluation.json",
+            json.dumps(_without_nan(found), indent=2, allow_nan=False) + "\n",
+        )
+        homes = {s: workdirs.home(config, workdir, s) for s in configs.STAGES}
+        provenance.write(workdir, homes)
+        hosts.say(f"{_table(found)}\nreport: {report.write(workdir)}")
+    return found
 
 
-def _attributes(config, evaluator, ema, text, mesh):
+def _without_nan(value):
+    """The value with null for what is not finite: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _classifier(config):
+    """The classifier of the attributes of drawn birds, trained on the spot."""
     # Levels below know nothing of the data set that draws its own labels.
     from mirrorgan_jax.data import toybirds
 
-    size = config.data.image_size
     drawn, truth = toybirds.random_birds(
-        config.eval.classifier_images, size=size, seed=config.seed + 1
+        config.eval.classifier_images, size=config.data.image_size, seed=config.seed + 1
     )
     columns = [list(toybirds.ATTRIBUTES).index(name) for name in toybirds.PARTS]
-    cardinalities = {name: len(toybirds.ATTRIBUTES[name]) for name in toybirds.PARTS}
     steps = config.eval.classifier_steps
     # Every process trains its own on its own devices: they come out the same.
     with telemetry.Progress(
         "attribute classifier", steps, enabled=hosts.is_first()
     ) as progress:
-        classifier = attribute_metrics.train_classifier(
+        return attribute_metrics.train_classifier(
             drawn,
             truth[:, columns],
-            cardinalities,
+            {name: len(toybirds.ATTRIBUTES[name]) for name in toybirds.PARTS},
             steps=steps,
             batch_size=32,
             seed=config.seed,
             progress=lambda _, loss: progress.update(1, loss=loss),
         )
-    rows = np.arange(len(evaluator.protocol))
-    asked = evaluator.split.attributes[evaluator.protocol.indices][:, columns]
-    with jax.set_mesh(mesh):
-        images = evaluators.stage_images(evaluator, ema, text, rows)[-1]
-    real = evaluator.real_images(rows, size)
-    if images.shape[1] != size:
-        images = np.asarray(
-            jax.image.resize(images, (len(images), size, size, 3), "linear")
-        )
-    return {
-        "generated": attribute_metrics.accuracy(
-            classifier, figures.to_uint8(images), asked
-        ),
-        "real": attribute_metrics.accuracy(classifier, real, asked),
-        "chance": {name: 1 / count for name, count in cardinalities.items()},
-    }
 
 
-def _table(report):
-    """The report as text that a person reads."""
-    lines = [f"Evaluation at step {report['step']}: {report['protocol']}"]
-    ranks = report["r_precision"]
-    lines.append(f"{'R-precision, %':32}{'top-1':>14}{'top-2':>8}{'top-3':>8}")
-    for name, values in ranks.items():
-        top1 = f"{100 * values['top1']:.1f} +- {100 * values['standard_error']:.1f}"
+def _feature_network(config, classifier):
+    """What Inception Score, FID and KID look through, or why there is nothing."""
+    if classifier is not None and not config.eval.inception:
+        return features.from_classifier(classifier, "toybirds classifier")
+    try:
+        return features.load(config.eval.inception_kind, config.eval.inception)
+    except (ValueError, FileNotFoundError) as error:
+        return str(error)
+
+
+def _probes(config, evaluator, stem, network, classifier, captioners):
+    """{image size of the real crops: {name: probe}}."""
+    size = configs.stage_sizes(config.gan)[-1]
+    found = {config.stem.image_size: {"code": evaluator.code_probe(stem["image"])}}
+    if not isinstance(network, str):
+        own = config.data.image_size if classifier is not None else None
+        found.setdefault(size, {})["quality"] = measures.quality_probe(network, own)
+    if classifier is not None and config.eval.inception:
+        reader = features.from_classifier(classifier, "toybirds classifier")
+        probe = measures.quality_probe(reader, config.data.image_size)
+        found.setdefault(config.data.image_size, {})["attributes"] = probe
+    for name, (module, variables) in captioners.items():
+        probe = redescriptions.probe(module, variables, config.text.eval_words)
+        found.setdefault(config.stream.image_size, {})[name] = probe
+    return found
+
+
+def _probed(config, evaluator, ema, stem, probes):
+    """What all probes make of generated and of real images."""
+    p = evaluator.protocol
+    total = len(p) + len(probes) * p.num_images
+    with telemetry.Progress(
+        "evaluate", total, unit="image", enabled=hosts.is_first()
+    ) as progress:
+        every = {
+            name: probe for some in probes.values() for name, probe in some.items()
+        }
+        generated = evaluator.probe_generated(every, ema, stem["text"], progress)
+        real = {}
+        for size, some in probes.items():
+            real |= evaluator.probe_real(some, size, progress)
+    return generated, real
+
+
+def _attributes(config, evaluator, generated, real):
+    from mirrorgan_jax.data import toybirds
+
+    columns = [list(toybirds.ATTRIBUTES).index(name) for name in toybirds.PARTS]
+    p = evaluator.protocol
+    return measures.attributes(
+        toybirds.PARTS,
+        generated,
+        real,
+        evaluator.split.attributes[p.indices][:, columns],
+        f"{len(p)} generated and {p.num_images} real images of unseen species, read by"
+        f" a classifier trained for {config.eval.classifier_steps} steps on"
+        f" {config.eval.classifier_images} other drawn birds of random attributes;"
+        " right is what was drawn where the caption was written, whether it speaks of"
+        f" the part or not; seed {config.seed}",
+    )
+
+
+def _samples(config, evaluator, ema, stem, workdir):
+    """Path of the final sample grid, or None."""
+    rows = protocols.sample_rows(evaluator.protocol.num_images, config.eval.samples)
+    if not len(rows):
+        return None
+    grid = evaluators.sample_grid(evaluator, ema, stem["text"], rows)
+    return evaluators.write_sample(workdir, "final", grid)
+
+
+def _table(found):
+    """The evaluation as text that a person reads."""
+    lines = [f"Evaluation at step {found['step']}: {found['protocol']}"]
+    for entry in found["metrics"].values():
+        if "refused" in entry:
+            lines.append(f"{entry['title']}: not measured: {entry['refused']}")
+            continue
+        columns = entry["columns"]
+        width = max(8, *(len(name) + 2 for name in columns))
+        first = width + 7  # room for a deviation
+        title = ", ".join(text for text in (entry["title"], entry["unit"]) if text)
         lines.append(
-            f"  {name:30}{top1:>14}"
-            + "".join(f"{100 * values[k]:8.1f}" for k in ("top2", "top3"))
+            f"{title:46}{columns[0]:>{first}}"
+            + "".join(f"{name:>{width}}" for name in columns[1:])
         )
-    if "attributes" in report:
-        names = list(report["attributes"]["real"])
-        width = max(len(name) for name in names) + 2
-        lines.append(
-            f"{'Attribute accuracy, %':32}" + "".join(f"{n:>{width}}" for n in names)
-        )
-        for source, values in report["attributes"].items():
+        for name, values in entry["rows"].items():
+            shown = _number(values.get(columns[0]))
+            if "deviation" in values:
+                shown += f" +- {_number(values['deviation'])}"
             lines.append(
-                f"  {source:30}"
-                + "".join(f"{100 * values[name]:{width}.1f}" for name in names)
+                f"  {name:44}{shown:>{first}}"
+                + "".join(f"{_number(values.get(c)):>{width}}" for c in columns[1:])
             )
-    if "samples" in report:
-        lines.append(f"samples: {report['samples']}")
+    if "samples" in found:
+        lines.append(f"samples: {found['samples']}")
     return "\n".join(lines)
+
+
+def _number(value):
+    """Three digits and more; a dash where there is nothing."""
+    if value is None or not np.isfinite(value):
+        return "-"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -4,7 +4,8 @@ Protocol of R-precision (paper 4.1.2): one image a test caption; its own caption
 among 99 random captions of other test images, ranked by the cosine of DAMSM codes.
 """
 
-import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,49 +18,17 @@ from mirrorgan_jax.models import resize
 from mirrorgan_jax.training import gan_objective
 
 
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-    """The fixed test examples of an evaluation.
+class Probe(NamedTuple):
+    """What is measured of an image.
 
     Attributes:
-      indices: [n] images of the test split.
-      captions: [n] which of an image's captions is its own.
-      tokens: [n, T] int32.
-      length: [n] int32.
-      pools: [n, P] caption numbers, the own one first.
+      function: pure `function(variables, images, batch)` of [B, S, S, 3] images in
+        [-1, 1] and the batch of their captions; returns a tree of [B, ...] arrays.
+      variables: its first argument.
     """
 
-    indices: np.ndarray
-    captions: np.ndarray
-    tokens: np.ndarray
-    length: np.ndarray
-    pools: np.ndarray
-
-    def __len__(self):
-        return len(self.indices)
-
-
-def make_protocol(split, *, count, num_words, pool_size, seed):
-    """Chooses images, captions and pools; a pure function of its arguments.
-
-    Args:
-      split: the test split.
-      count: images; 0 takes all.
-      num_words: words kept of a caption.
-      pool_size: captions a pool; a smaller split takes what it has.
-      seed: of the choice.
-    """
-    rng = np.random.default_rng([seed, len(split)])
-    count = min(count or len(split), len(split))
-    indices = np.sort(rng.permutation(len(split))[:count])
-    captions = np.array([rng.integers(len(split.captions[i])) for i in indices])
-    tokens = np.zeros((count, num_words), np.int32)
-    length = np.zeros(count, np.int32)
-    for row, (index, caption) in enumerate(zip(indices, captions, strict=True)):
-        ids = split.captions[index][caption][:num_words]
-        tokens[row, : len(ids)], length[row] = ids, len(ids)
-    pools = r_precision.caption_pools(count, pool_size=min(pool_size, count), seed=seed)
-    return Protocol(indices, captions, tokens, length, pools)
+    function: Callable[..., Any]
+    variables: Any
 
 
 class Evaluator:
@@ -67,7 +36,7 @@ class Evaluator:
 
     Args:
       split: the test split.
-      protocol: `Protocol`.
+      protocol: `protocols.Protocol`.
       mesh: device mesh.
       batch_size: global batch size; rounded up to fill the mesh's data axis.
       text_encoder: STEM's module.
@@ -101,7 +70,8 @@ class Evaluator:
                 variables, batch["tokens"], batch["length"], train=False
             )[1]
 
-        def encode_images(variables, images):
+        def encode_images(variables, images, batch):
+            del batch
             return image_encoder.apply(variables, images, train=False)[1]
 
         def generate(ema, stem, key, batch):
@@ -122,8 +92,11 @@ class Evaluator:
         # Whole on every device: every process can read the results.
         whole = sharding.replicated(mesh)
         self._encode_text = jax.jit(encode_text, out_shardings=whole)
-        self._encode_images = jax.jit(encode_images, out_shardings=whole)
-        self._generate = jax.jit(generate, out_shardings=whole)
+        self._encode_images, self._compiled = encode_images, {}
+        # Generated images stay on the devices that go on with them.
+        rows = sharding.batch_sharding(mesh)
+        self._generate = jax.jit(generate, out_shardings=rows)
+        self._gather = jax.jit(lambda images: images, out_shardings=whole)
 
     def _batches(self, rows):
         """(number of real rows, global batch) of the protocol's rows, in order."""
@@ -184,54 +157,83 @@ class Evaluator:
         )
         return np.concatenate([batch["image"][batch["valid"]] for batch in batches])
 
-    def real_codes(self, image_variables, image_size):
-        """[n, D] codes of the real test images."""
-        codes = []
-        for count, batch in self.real_batches(
-            image_size, self.protocol.tokens.shape[1]
-        ):
-            images = resize.from_uint8(batch["image"])
-            codes.append(
-                np.asarray(self._encode_images(image_variables, images))[:count]
-            )
-        return np.concatenate(codes)
-
-    def generated(self, ema, stem, rows=None):
-        """Yields (number of real rows, tuple of [b, q, q, 3] images of every stage)."""
-        for count, batch in self._batches(self._all(rows)):
-            yield count, self._generate(ema, stem, self._key, batch)
-
-    def generated_codes(self, ema, stem, image_variables, progress=None):
-        """[n, D] codes of one generated image a caption, last stage."""
-        codes = []
-        for count, images in self.generated(ema, stem):
-            codes.append(
-                np.asarray(self._encode_images(image_variables, images[-1]))[:count]
-            )
+    def _probed(self, probes, batches, progress):
+        """{name: tree of [n, ...]} of what probes make of batches of images."""
+        whole = sharding.replicated(self._mesh)
+        for probe in probes.values():
+            if probe.function not in self._compiled:
+                self._compiled[probe.function] = jax.jit(
+                    probe.function, out_shardings=whole
+                )
+        parts = []
+        for count, images, batch in batches:
+            found = {
+                name: self._compiled[probe.function](probe.variables, images, batch)
+                for name, probe in probes.items()
+            }
+            parts.append(jax.tree.map(lambda x: np.asarray(x)[:count], found))  # noqa: B023
             if progress:
                 progress.update(count)
-        return np.concatenate(codes)
+        return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
 
-    def r_precision(self, image_codes, sentence_codes):
-        """`metrics.r_precision` of the protocol's pools."""
-        return r_precision.r_precision(image_codes, sentence_codes, self.protocol.pools)
+    def probe_real(self, probes, image_size, progress=None):
+        """What probes make of the real test images, each once.
 
+        Args:
+          probes: {name: `Probe`}.
+          image_size: of the centre crops.
+          progress: `telemetry.Progress` or None.
 
-def mismatched_rows(class_ids):
-    """For each row another row of another class: images of other captions.
+        Returns:
+          {name: tree of [num_images, ...] NumPy arrays}.
+        """
+        p = self.protocol
+        batches = (
+            (count, resize.from_uint8(batch["image"]), batch)
+            for count, batch in self.real_batches(
+                image_size, p.tokens.shape[1], np.arange(p.num_images)
+            )
+        )
+        return self._probed(probes, batches, progress)
 
-    Args:
-      class_ids: [n] classes of the rows.
+    def probe_generated(self, probes, ema, stem, progress=None):
+        """{name: tree of [n, ...]} of one generated image a caption (`probe_real`)."""
+        batches = (
+            (count, images[-1], batch)
+            for count, images, batch in self._generated(ema, stem, self._all())
+        )
+        return self._probed(probes, batches, progress)
 
-    Returns:
-      [n] permutation; rows share a class only where one class holds most of them.
-    """
-    order = np.argsort(class_ids, kind="stable")
-    # Sorted by class, a step of the largest class leaves every class.
-    step = np.unique(class_ids, return_counts=True)[1].max()
-    rows = np.empty_like(order)
-    rows[order] = np.roll(order, -step)
-    return rows
+    def code_probe(self, image_variables):
+        """The `Probe` of an image's DAMSM code [D]."""
+        return Probe(self._encode_images, image_variables)
+
+    def real_codes(self, image_variables, image_size):
+        """[num_images, D] codes of the real test images."""
+        probes = {"code": self.code_probe(image_variables)}
+        return self.probe_real(probes, image_size)["code"]
+
+    def generated_codes(self, ema, stem, image_variables):
+        """[n, D] codes of one generated image a caption, last stage."""
+        probes = {"code": self.code_probe(image_variables)}
+        return self.probe_generated(probes, ema, stem)["code"]
+
+    def _generated(self, ema, stem, rows):
+        for count, batch in self._batches(rows):
+            yield count, self._generate(ema, stem, self._key, batch), batch
+
+    def stage_images(self, ema, stem, rows):
+        """Tuple of [n, q, q, 3] images in [-1, 1] of every stage, coarse to fine."""
+        batches = [
+            [np.asarray(stage)[:count] for stage in self._gather(images)]
+            for count, images, _ in self._generated(ema, stem, rows)
+        ]
+        return tuple(np.concatenate(stage) for stage in zip(*batches, strict=True))
+
+    def r_precision(self, image_codes, sentence_codes, **options):
+        """`metrics.r_precision` of the protocol's pools, for the first images."""
+        pools = self.protocol.pools[: len(image_codes)]
+        return r_precision.r_precision(image_codes, sentence_codes, pools, **options)
 
 
 def cross_entropies(evaluator, gate, stream, *, image_size, num_words):
@@ -259,24 +261,10 @@ def cross_entropies(evaluator, gate, stream, *, image_size, num_words):
     return {"matched": matched, "shuffled": shuffled, "margin": shuffled - matched}
 
 
-def stage_images(evaluator, ema, stem, rows):
-    """Tuple of [n, q, q, 3] images in [-1, 1] of every stage, coarse to fine."""
-    batches = [
-        [np.asarray(stage)[:count] for stage in images]
-        for count, images in evaluator.generated(ema, stem, rows)
-    ]
-    return tuple(np.concatenate(stage) for stage in zip(*batches, strict=True))
-
-
-def sample_rows(count, samples):
-    """Rows of a sample grid: spread over the test split."""
-    return np.unique(np.linspace(0, count - 1, min(samples, count)).astype(int))
-
-
 def sample_grid(evaluator, ema, stem, rows):
     """The sample grid of some examples: real image, every stage, caption."""
     split, p = evaluator.split, evaluator.protocol
-    images = stage_images(evaluator, ema, stem, rows)
+    images = evaluator.stage_images(ema, stem, rows)
     texts = [split.texts[p.indices[r]][p.captions[r]] for r in rows]
     real = evaluator.real_images(rows, images[-1].shape[1])
     return figures.sample_grid(images, texts, real=real.astype(np.float32) / 127.5 - 1)

@@ -1,6 +1,7 @@
 """The processes of a run: how they find one another, who speaks, how all stop."""
 
 import itertools
+import os
 import signal
 import sys
 import threading
@@ -88,9 +89,15 @@ def say(text):
         print(text, flush=True)
 
 
+# Errors of the runtime that no other process can be the cause of.
+_OWN_FAULTS = ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "UNIMPLEMENTED")
+
+
 def lost(error):
     """A sentence on an error that the death of another process causes, or None."""
     if jax.process_count() == 1 or not isinstance(error, jax.errors.JaxRuntimeError):
+        return None
+    if str(error).startswith(_OWN_FAULTS):
         return None
     return (
         f"process {jax.process_index()} of {jax.process_count()} lost another one"
@@ -149,8 +156,6 @@ def stop_between_stages():
 
 def leave(status):
     """Ends this process of several at once, without waiting for the others."""
-    import os
-
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 import time
+import traceback
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -55,24 +56,13 @@ _TOPOLOGY = flags.DEFINE_string(
 )  # fmt: skip
 
 
-def _setup(config):
+def _set_up(config):
     """What must be decided before jax starts."""
-    # TensorFlow only reads data here and has nothing to say.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
     import jax
-    from etils import epath
 
-    cache = config.compilation_cache or "~/.cache/mirrorgan_jax/xla"
-    jax.config.update("jax_compilation_cache_dir", str(epath.Path(cache).expanduser()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    if config.matmul_precision != "default":
-        jax.config.update("jax_default_matmul_precision", config.matmul_precision)
+    from mirrorgan_jax import hosts, runs
 
-    from mirrorgan_jax import hosts
-
+    runs.set_up(config)
     if _COMPILE_ONLY.value:
         wanted = config.mesh.data * config.mesh.spatial
         if not _TOPOLOGY.value and wanted > 0:
@@ -87,84 +77,6 @@ def _setup(config):
         heartbeat_timeout_seconds=_HEARTBEAT.value,
     )
     hosts.stop_between_stages()
-
-
-def _wanted(config, stage):
-    """The stages to run, in order."""
-    if stage != "all":
-        return [stage]
-    needed = [s for s in configs.STAGES if s != "stream" or config.gan.lambda_stream]
-    return [*needed, "evaluate"]
-
-
-def _load_data(config):
-    from mirrorgan_jax.data import datasets
-
-    c = config.data
-    options = {}
-    if c.name == "toybirds":
-        options = {
-            key: c[key]
-            for key in (
-                "image_size",
-                "train_images_per_species",
-                "test_images_per_species",
-            )
-        }
-    return datasets.load(
-        c.name,
-        data_root=os.path.expanduser(c.root or "~/.cache/mirrorgan_jax/data"),
-        source=c.source or None,
-        seed=config.seed,
-        **options,
-    )
-
-
-def _run(config, workdir, wanted):
-    import jax
-
-    from mirrorgan_jax import hosts
-
-    # 1. What is wrong is said before anything slow starts, TensorFlow included.
-    configs.validate(config, num_devices=jax.device_count())
-
-    from mirrorgan_jax import evaluate, sharding, stages
-    from mirrorgan_jax.training import loop
-
-    for stage in wanted:
-        absent = stages.missing_stage(config, stage, wanted, workdir)
-        if absent:
-            raise FileNotFoundError(absent)
-        missing = stages.missing_backbone(config, stage)
-        if missing and not stages.finished_steps(workdir, stage):
-            raise ValueError(missing)
-    hosts.say(f"configuration:\n{config}\nworkdir: {workdir}")
-
-    # 2. Data.
-    dataset = _load_data(config)
-    mesh = sharding.create_mesh(config.mesh.data, config.mesh.spatial)
-    hosts.say(
-        f"data: {config.data.name}, {len(dataset.train)} train and"
-        f" {len(dataset.test)} test images, {len(dataset.vocab)} words;"
-        f" devices: {mesh.size} {jax.devices()[0].platform}"
-        f" of {jax.process_count()} processes, {dict(mesh.shape)}"
-    )
-
-    # 3. Stages, each from where it stopped.
-    for name in wanted:
-        begin = time.time()
-        if name == "evaluate":
-            evaluate.run(config, dataset, mesh, workdir)
-        else:
-            stage = stages.MAKERS[name](config, dataset, mesh, workdir)
-            loop.run_stage(
-                stage,
-                workdir=workdir,
-                config=config.to_dict(),
-                vocab=list(dataset.vocab.words),
-                mesh=mesh,
-            )
-        hosts.say(f"{name}: done, {(time.time() - begin) / 60:.1f} minutes")
 
 
 def _workdir():
@@ -188,15 +100,17 @@ def main(argv):
 
     import jax
 
-    from mirrorgan_jax import hosts
+    from mirrorgan_jax import hosts, runs
 
     try:
-        _setup(config)
+        _set_up(config)
         if _COMPILE_ONLY.value:
             _compile(config)
         else:
             begin = time.time()
-            _run(config, workdir, _wanted(config, _STAGE.value))
+            stage = _STAGE.value
+            wanted = runs.needed_stages(config) if stage == "all" else [stage]
+            runs.run(config, workdir, wanted)
             _done(begin, workdir)
         status = 0
     except hosts.Terminated as reason:
@@ -205,13 +119,17 @@ def main(argv):
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1
-    except jax.errors.JaxRuntimeError as error:
+    except Exception as error:
+        if jax.process_count() == 1:
+            raise
         reason = hosts.lost(error)
         if reason is None:
-            raise
-        print(f"error: {reason}", file=sys.stderr)
+            traceback.print_exc()
+        else:
+            print(f"error: {reason}", file=sys.stderr)
         status = 1
     if status and jax.process_count() > 1:
+        # The usual end would wait for the others, who wait for this one.
         hosts.leave(status)
     return status
 

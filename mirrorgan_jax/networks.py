@@ -35,6 +35,7 @@ def damsm_image_encoder(config):
         word_dim=c.word_dim,
         width=c.encoder_width,
         region_size=c.region_size,
+        image_size=c.image_size,
         align_corners=c.align_corners,
         freeze_trunk=not c.train_trunk,
         remat=c.remat,
@@ -53,6 +54,7 @@ def captioner(config, vocab_size):
         input_size=c.input_size,
         width=c.encoder_width,
         region_size=config.stem.region_size,
+        image_size=c.image_size,
         freeze_trunk=not c.train_trunk,
         remat=c.remat,
         dtype=_dtype(config),
@@ -80,6 +82,7 @@ def generator(config):
         sentence_conv=c.sentence_conv,
         word_context=c.word_attention,
         sentence_context=c.sentence_attention,
+        condition_context=c.condition_context,
         remat=c.generator_remat,
         dtype=_dtype(config),
     )
@@ -108,6 +111,7 @@ def gan(config, vocab_size):
         captioner=captioner(config, vocab_size),
         generator=generator(config),
         discriminators=discriminators(config),
+        image_encoder=damsm_image_encoder(config),
     )
 
 
@@ -122,8 +126,9 @@ def gan_optimizers(*, g_rate, d_rate, b1, b2):
 def gan_weights(config):
     """Weights and forms of the GAN's objective."""
     c = config.gan
-    values = {
-        key: c[key] for key in gan_objective.Weights._fields if key != "ema_decay"
-    }
-    decay = states.decay_of_half_life(c.ema_half_life, c.batch_size)
-    return gan_objective.Weights(ema_decay=decay, **values)
+    own = set(gan_objective.Weights._fields) - {"ema_decay", "gammas"}
+    return gan_objective.Weights(
+        ema_decay=states.decay_of_half_life(c.ema_half_life, c.batch_size),
+        gammas=tuple(config.stem[f"gamma{i}"] for i in (1, 2, 3)),
+        **{key: c[key] for key in own},
+    )

@@ -4,8 +4,8 @@ import functools
 
 from etils import epath
 
-from mirrorgan_jax import checkpoint, hosts, networks, trainers
 from mirrorgan_jax import evaluator as evaluators
+from mirrorgan_jax import hosts, networks, protocols, trainers, workdirs
 from mirrorgan_jax.data import pipeline
 from mirrorgan_jax.training import loop, stream_step
 from mirrorgan_jax.training import state as states
@@ -41,34 +41,6 @@ def missing_backbone(config, stage):
     )
 
 
-def missing_stage(config, stage, wanted, workdir):
-    """What is wrong with the stages that a stage builds on, or None.
-
-    Args:
-      config: resolved configuration.
-      stage: a stage, or "evaluate".
-      wanted: stages that this command runs, in order.
-      workdir: the run's folder.
-    """
-    needed = {
-        "stem": (),
-        "stream": ("stem",) if config.stream.trunk_from_stem else (),
-        "gan": ("stem", "stream") if config.gan.lambda_stream else ("stem",),
-        "evaluate": ("stem", "gan"),
-    }[stage]
-    for name in needed:
-        if name not in wanted and not finished_steps(workdir, name):
-            return _absent(workdir, name)
-    return None
-
-
-def _absent(workdir, stage):
-    return (
-        f"there is no {stage} checkpoint in"
-        f" {checkpoint.directory(workdir, stage)}: run --stage={stage} first"
-    )
-
-
 def _trunk(config, stage):
     """(params, batch_stats) of a stage's pretrained trunk, or None."""
     name, _ = _BACKBONES[stage]
@@ -91,14 +63,15 @@ def _batches(config, stage, split):
     )
 
 
-def make_evaluator(config, dataset, mesh, *, count, generator=None):
-    """The evaluator of a configuration on `count` test examples (0: all)."""
-    protocol = evaluators.make_protocol(
+def make_evaluator(config, dataset, mesh, *, count, generator=None, repeats=1):
+    """The evaluator of a configuration on `count` test images (0: all)."""
+    protocol = protocols.make(
         dataset.test,
         count=count,
         num_words=config.text.eval_words,
         pool_size=config.eval.pool_size,
         seed=config.seed,
+        repeats=repeats,
     )
     return evaluators.Evaluator(
         dataset.test,
@@ -145,80 +118,8 @@ def stem_stage(config, dataset, mesh, workdir):
 
 
 def _ranks(prefix, values):
-    return {f"{prefix}_{name}": value for name, value in values.items()}
-
-
-def load_stem(config, workdir, mesh):
-    """{"text", "image"}: variables of the finished STEM stage.
-
-    Raises:
-      FileNotFoundError: STEM has no checkpoint in the workdir.
-    """
-    tree = _load(config, workdir, "stem", mesh)
-    return {
-        tower: {key: tree[tower][key] for key in ("params", "batch_stats")}
-        for tower in ("text", "image")
-    }
-
-
-def load_stream(config, workdir, mesh):
-    """Variables of the finished STREAM stage; as `load_stem`."""
-    tree = _load(config, workdir, "stream", mesh)["captioner"]
-    return {key: tree[key] for key in ("params", "batch_stats")}
-
-
-def load_generator(config, workdir, mesh):
-    """(step, {params, batch_stats} of the generator's moving average)."""
-    step, tree = _load_item(config, workdir, "gan", "ema", mesh)
-    return step, tree
-
-
-def _load(config, workdir, stage, mesh):
-    done, wanted = finished_steps(workdir, stage), config[stage].num_steps
-    if 0 < done < wanted:
-        raise ValueError(
-            f"stage {stage} is at step {done} of {wanted}: finish it with"
-            f" --stage={stage}, or set config.{stage}.num_steps = {done}"
-        )
-    return _load_item(config, workdir, stage, "state", mesh)[1]
-
-
-def _load_item(config, workdir, stage, item, mesh):
-    if not finished_steps(workdir, stage):
-        raise FileNotFoundError(_absent(workdir, stage))
-    metric, lower = METRICS[stage]
-    checkpoints = checkpoint.Checkpoints(
-        workdir, stage, metric=metric, lower_is_better=lower
-    )
-    try:
-        best = config.weights.checkpoint == "best"
-        step = checkpoints.best_step() if best else checkpoints.latest_step()
-        saved, _ = checkpoints.restored_json(step)
-        different = loop.different_settings(stage, saved, config.to_dict())
-        if different:
-            raise ValueError(
-                f"the {stage} checkpoint of this workdir was made with other settings:"
-                f" {'; '.join(different)}. Take the old values or another --workdir"
-            )
-        return step, checkpoints.restored_tree(step, item, mesh)
-    finally:
-        checkpoints.close()
-
-
-# The metric of each stage that decides its best checkpoint; lower is better?
-METRICS = {
-    "stem": ("real_top1", False),
-    "stream": ("matched", True),
-    "gan": ("generated_top1", False),
-}
-
-
-def finished_steps(workdir, stage):
-    """Steps of the stage's newest checkpoint, 0 without one."""
-    folder = checkpoint.directory(workdir, stage)
-    if not folder.exists():
-        return 0
-    return max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)
+    kept = ("top1", "top2", "top3", "standard_error")
+    return {f"{prefix}_{name}": values[name] for name in kept}
 
 
 def stream_stage(config, dataset, mesh, workdir):
@@ -231,7 +132,7 @@ def stream_stage(config, dataset, mesh, workdir):
     def trunk():
         if not c.trunk_from_stem:
             return _trunk(config, "stream")
-        image = load_stem(config, workdir, mesh)["image"]
+        image = workdirs.load_stem(config, workdir, mesh)["image"]
         return image["params"]["trunk"], image["batch_stats"]["trunk"]
 
     return loop.Stage(
@@ -290,9 +191,9 @@ def check_gate(config, dataset, mesh, stream):
 def gan_stage(config, dataset, mesh, workdir):
     """GLAM against its discriminators, mirrored by the frozen STREAM."""
     c = config.gan
-    stem = load_stem(config, workdir, mesh)
-    stream = load_stream(config, workdir, mesh) if c.lambda_stream else {}
-    if c.lambda_stream and not finished_steps(workdir, "gan"):
+    stem = workdirs.load_stem(config, workdir, mesh)
+    stream = workdirs.load_stream(config, workdir, mesh) if c.lambda_stream else {}
+    if c.lambda_stream and not workdirs.finished_steps(workdir, "gan"):
         check_gate(config, dataset, mesh, stream)
     trainer = trainers.gan(config, len(dataset.vocab))
     evaluator = make_evaluator(
@@ -312,7 +213,7 @@ def gan_stage(config, dataset, mesh, workdir):
         return _ranks("generated", evaluator.r_precision(codes, sentence_codes()))
 
     def sample(state, step):
-        rows = evaluators.sample_rows(len(evaluator.protocol), config.eval.samples)
+        rows = protocols.sample_rows(len(evaluator.protocol), config.eval.samples)
         grid = evaluators.sample_grid(evaluator, state.ema, stem["text"], rows)
         evaluators.write_sample(workdir, f"{step:07d}", grid)
 
@@ -323,7 +224,11 @@ def gan_stage(config, dataset, mesh, workdir):
         pretrained=lambda: None,
         seed=config.seed + 2,
         train_step=trainer.train_step,
-        frozen={"stem": stem["text"], "stream": stream},
+        frozen={
+            "stem": stem["text"],
+            "stream": stream,
+            "image": stem["image"] if c.lambda_damsm else {},
+        },
         batches=_batches(config, "gan", dataset.train),
         evaluate=evaluate_state,
         metric="generated_top1",

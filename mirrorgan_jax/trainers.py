@@ -148,12 +148,14 @@ def init_frozen(config, stage, vocab_size):
 
     def init(key):
         text_key, stream_key = jax.random.split(key)
-        text = stem(config, vocab_size).create(text_key).text
+        towers = stem(config, vocab_size).create(text_key)
+        image = states.weights(towers.image) if config.gan.lambda_damsm else {}
         captioner = {}
         if config.gan.lambda_stream:
             state = stream(config, vocab_size).create(stream_key)
             captioner = states.weights(state.captioner)
-        return {"stem": states.weights(text), "stream": captioner}
+        text = states.weights(towers.text)
+        return {"stem": text, "stream": captioner, "image": image}
 
     return init
 

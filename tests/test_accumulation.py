@@ -9,8 +9,9 @@ import pytest
 import tiny
 
 from mirrorgan_jax import networks, trainers
+from mirrorgan_jax.losses import damsm
 from mirrorgan_jax.models import glam
-from mirrorgan_jax.training import accumulation, gan_step, stem_step
+from mirrorgan_jax.training import accumulation, gan_objective, gan_step, stem_step
 
 ROWS = 8
 
@@ -100,9 +101,10 @@ class Painter(nn.Module):
         return glam.GeneratorOutput(images, (), (), mu, logvar)
 
 
-def gan_step_in(parts):
+def gan_step_in(parts, **changes):
     """(state, metrics) after a GAN step without batch norm and wrong pairs."""
-    config = tiny.tiny_config(**{"gan.batch_size": ROWS, "gan.d_norm": "none"})
+    changes |= {"gan.batch_size": ROWS, "gan.d_norm": "none"}
+    config = tiny.tiny_config(**changes)
     modules = networks.gan(config, tiny.VOCAB)._replace(generator=Painter())
     descent = optax.sgd(1e-3, momentum=0.0)
     optimizers = {"G": descent, "D": descent}
@@ -123,6 +125,37 @@ def gan_step_in(parts):
 
 def test_gan_in_parts_is_the_whole_batch():
     assert_close(gan_step_in(2), gan_step_in(1))
+
+
+def test_damsm_negatives_of_the_gan_come_from_a_part():
+    changes = {"gan.lambda_damsm": 2.0, "gan.lambda_stream": 0.0}
+    _, metrics = gan_step_in(2, **changes)
+    config = tiny.tiny_config(**{"gan.batch_size": ROWS, **changes})
+    modules, batch = networks.gan(config, tiny.VOCAB), tiny.batch(config, "gan")
+    frozen = trainers.init_frozen(config, "gan", tiny.VOCAB)(jax.random.key(2))
+    captions = gan_objective.encode_captions(
+        modules.text_encoder, frozen["stem"], batch["tokens"], batch["length"],
+        batch["class_id"],
+    )  # fmt: skip
+    key = jax.random.fold_in(jax.random.key(1), 0)
+    dims = (config.gan.z_dim, config.gan.condition_dim)
+    inputs = (*gan_objective.noise(key, ROWS, *dims), captions.sentence)
+    inputs = (*inputs, captions.words, captions.mask)
+    # The same painter: its parameters come from the same key.
+    keys = jax.random.split(jax.random.key(0), 3)
+    out, _ = Painter().init_with_output(keys[0], *inputs, train=True)
+    regions, code = modules.image_encoder.apply(
+        frozen["image"], out.images[-1], train=False
+    )
+    losses = [
+        damsm.damsm_loss(
+            regions[part], captions.words[part], captions.mask[part], code[part],
+            captions.sentence[part], batch["class_id"][part],
+            gamma1=4.0, gamma2=5.0, gamma3=10.0,
+        )[0]
+        for part in (slice(0, None, 2), slice(1, None, 2))
+    ]  # fmt: skip
+    np.testing.assert_allclose(metrics["G/damsm"], sum(losses) / 2, rtol=1e-5)
 
 
 @pytest.mark.parametrize("stage", ["stem", "stream", "gan"])

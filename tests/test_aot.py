@@ -87,6 +87,19 @@ def test_command_reports_a_mesh_that_does_not_exist():
     assert "GFLOP" in result.stdout and "all-reduce" in result.stdout
 
 
+def test_other_stages_and_data_are_not_asked_for():
+    result = run(
+        "--config.data.name=cub", "--config.mesh.data=2", "--config.gan.batch_size=3"
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_batch_that_does_not_fit_the_mesh_is_named():
+    result = run("--config.mesh.data=3")
+    assert result.returncode == 1
+    assert "config.stream.batch_size = 4: allowed are multiples" in result.stderr
+
+
 def test_topology_without_compile_only_is_refused():
     result = run("--nocompile_only", "--topology=v5e:2x2")
     assert result.returncode != 0

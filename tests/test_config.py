@@ -80,6 +80,18 @@ def test_cub_is_the_base_at_the_papers_sizes():
     assert (config.stem.encoder, config.stream.encoder) == ("inception_v3", "resnet152")
 
 
+def test_toybirds_at_32_pixels_differs_in_sizes_and_steps_alone():
+    small, usual = (
+        flat(load(CONFIGS / f"{name}.py").get_config())
+        for name in ("toybirds32", "toybirds")
+    )
+    assert {key for key in usual if usual[key] != small[key]} == {
+        "data.image_size", "stem.image_size", "stream.image_size", "gan.base_size",
+        "gan.num_steps", "gan.eval_every_steps", "gan.checkpoint_every_steps",
+    }  # fmt: skip
+    assert small["gan.base_size"] == 8 and small["data.image_size"] == 32
+
+
 @pytest.mark.parametrize("preset", configs.PRESETS)
 def test_tiny_configuration_is_valid(preset):
     assert configs.validate(tiny.tiny_config(preset)) is None
@@ -93,7 +105,7 @@ def test_stage_sizes_double():
 # One of every kind: changes, the value as it must be shown, what is allowed.
 WRONG = {
     "choice": ({"gan.d_norm": "layer"}, "gan.d_norm = 'layer'", "batch, spectral"),
-    "choice of numbers": ({"gan.base_size": 48}, "gan.base_size = 48", "16, 32, 64"),
+    "choice of numbers": ({"gan.base_size": 48}, "gan.base_size = 48", "8, 16, 32, 64"),
     "top-level choice": ({"dtype": "float16"}, "dtype = 'float16'", "bfloat16"),
     "negative": ({"stem.clip_norm": -1.0}, "stem.clip_norm = -1.0", "above zero"),
     "zero": ({"gan.ngf": 0}, "gan.ngf = 0", "above zero"),
@@ -131,15 +143,25 @@ WRONG = {
         "stream.encoder_width = 8",
         "stem.encoder_width = 4",
     ),
-    "small tower on other sizes": (
-        {"stem.image_size": 64, "stream.trunk_from_stem": False},
-        "stem.image_size = 64",
-        "32",
+    "trunk of another size": (
+        {"stream.image_size": 64},
+        "stream.image_size = 64",
+        "stem.image_size = 32",
     ),
-    "small trunk on other sizes": (
-        {"gan.stages": 1, "stem.image_size": 16},
-        "stream.image_size = 32",
-        "16",
+    "small tower below generated images": (
+        {"stem.image_size": 16, "stream.trunk_from_stem": False},
+        "stem.image_size = 16",
+        "32 or more",
+    ),
+    "small trunk below its least": (
+        {"gan.stages": 1, "gan.base_size": 8, "stream.image_size": 8},
+        "stream.image_size = 8",
+        "16 or more",
+    ),
+    "small trunk of an odd size": (
+        {"stream.image_size": 48, "stream.trunk_from_stem": False},
+        "stream.image_size = 48",
+        "powers of two",
     ),
     "regions": ({"stem.region_size": 12}, "stem.region_size = 12", "4, 8, 16"),
     "no source": ({"data.name": "cub"}, "data.source is empty", "CUB_200_2011/"),
@@ -149,12 +171,38 @@ WRONG = {
         "text.num_words = 8",
     ),
     "pool": ({"eval.pool_size": 1}, "eval.pool_size = 1", "2 or more"),
+    "subsets": ({"eval.kid_subset_size": 1}, "eval.kid_subset_size = 1", "2 or more"),
+    "repeats": ({"eval.repeats": 0}, "eval.repeats = 0", "above zero"),
+    "network": (
+        {"eval.inception_kind": "vgg"},
+        "eval.inception_kind = 'vgg'",
+        "inception_v3, inception_fid, inception_cub",
+    ),
     "blind stages": (
         {"gan.word_attention": False, "gan.sentence_attention": False},
         "gan.word_attention = False",
         "one must be True",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gan.stages": 1},  # images smaller than those that the towers learn from
+        {"stem.image_size": 64, "stream.image_size": 64},
+        {"gan.stages": 3, "gan.base_size": 8},
+        {
+            "gan.word_attention": False,
+            "gan.sentence_attention": False,
+            "gan.condition_context": True,
+        },
+        {"gan.lambda_damsm": 5.0, "eval.heldout_steps": 0},
+    ],
+    ids=str,
+)
+def test_unusual_settings_are_allowed(changes):
+    assert configs.validate(tiny.tiny_config(**changes)) is None
 
 
 @pytest.mark.parametrize("kind", WRONG)

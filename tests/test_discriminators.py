@@ -29,6 +29,16 @@ def test_full_size_has_the_papers_number_of_parameters(size):
     assert sum(x.size for x in jax.tree.leaves(shapes["params"])) == COUNTS[size]
 
 
+def test_coarse_trunks_start_wider_and_fine_ones_come_back():
+    widths = {size: discriminators.trunk_widths(size) for size in (8, 16, 64, 256)}
+    assert widths == {
+        8: ([8], []),
+        16: ([4, 8], []),
+        64: ([1, 2, 4, 8], []),
+        256: ([1, 2, 4, 8, 16, 32], [16, 8]),
+    }
+
+
 @pytest.mark.parametrize("size", discriminators.IMAGE_SIZES)
 def test_features_are_four_by_four_and_eight_ndf_wide(size):
     module = discriminators.Discriminator(size, ndf=4)

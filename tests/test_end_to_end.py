@@ -13,7 +13,7 @@ import pytest
 import tiny
 from PIL import Image
 
-from mirrorgan_jax import checkpoint, main, sharding, stages
+from mirrorgan_jax import checkpoint, runs, sharding, stages, workdirs
 from mirrorgan_jax import config as configs
 
 STAGES = ("stem", "stream", "gan")
@@ -36,7 +36,7 @@ def test_every_stage_leaves_its_checkpoints_and_metrics(uninterrupted):
         rows = command.metric_rows(uninterrupted.workdir, stage)
         assert [row["step"] for row in rows] == [*range(1, last + 1)]
         assert all(np.isfinite(v) for r in rows for k, v in r.items() if k != "stage")
-        metric, _ = stages.METRICS[stage]
+        metric, _ = workdirs.METRICS[stage]
         assert [row["step"] for row in rows if f"eval/{metric}" in row] == [2, 4, 6]
         assert list((uninterrupted.workdir / "events" / stage).iterdir())
         assert f"{stage}: done" in uninterrupted.output
@@ -56,21 +56,72 @@ def test_samples_show_every_stage_at_the_cadence_and_at_the_end(uninterrupted):
     np.testing.assert_array_equal(*same)
 
 
-def test_report_holds_r_precision_and_attributes(uninterrupted):
-    path = uninterrupted.workdir / "report" / "evaluation.json"
-    report = json.loads(path.read_text())
+def evaluation(workdir):
+    return json.loads((workdir / "report" / "evaluation.json").read_text())
+
+
+def test_evaluation_holds_every_measure(uninterrupted):
+    report = evaluation(uninterrupted.workdir)
     assert report["step"] == 6
     assert "8 test images" in report["protocol"]
-    assert report["r_precision"].keys() == {
-        "generated", "real", "generated from other captions",
-    }  # fmt: skip
-    for values in report["r_precision"].values():
-        assert 0 <= values["top1"] <= values["top2"] <= values["top3"] <= 1
-    for values in report["attributes"].values():
+    found = report["metrics"]
+    sources = {"generated", "real", "generated from other captions"}
+    for name in ("r_precision", "r_precision_classes"):
+        assert found[name]["rows"].keys() == sources
+        for values in found[name]["rows"].values():
+            assert 0 <= values["top1"] <= values["top2"] <= values["top3"] <= 100
+    for values in found["attributes"]["rows"].values():
         assert values.keys() == {"body", "wing", "belly", "crown"}
-        assert all(0 <= value <= 1 for value in values.values())
-    assert "R-precision, %" in uninterrupted.output
-    assert str(path) in uninterrupted.output
+        assert all(0 <= value <= 100 for value in values.values())
+    mirror = found["mirror"]["rows"]
+    assert mirror.keys() == {
+        "generated, STREAM", "real, STREAM", "generated, held-out captioner",
+        "real, held-out captioner", "generated from other captions, STREAM",
+    }  # fmt: skip
+    for values in mirror.values():
+        said = values["survived"] + values["contradicted"] + values["unsaid"]
+        assert said == pytest.approx(100)
+
+
+def test_measures_that_cannot_hold_say_why(uninterrupted):
+    found = evaluation(uninterrupted.workdir)["metrics"]
+    for name, reason in (
+        ("inception_score", "8 images in 10 splits are 0 each"),
+        ("fid", "more than 64 images are needed"),
+        ("kid", "allowed are 2 to 8"),
+    ):
+        assert reason in found[name]["refused"]
+        assert f"not measured: {found[name]['refused']}" in uninterrupted.output
+
+
+def test_enough_images_give_every_number(uninterrupted, tiny_data, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(uninterrupted.workdir, workdir)
+    command.finished(
+        workdir, tiny_data, "--stage=evaluate", "--config.eval.num_images=40",
+        "--config.eval.repeats=2", "--config.eval.splits=2",
+        "--config.eval.kid_subset_size=30", "--config.eval.samples=0",
+    )  # fmt: skip
+    found = evaluation(workdir)["metrics"]
+    assert "refused" in found["fid"]  # 40 real images for 64 features
+    scores = found["inception_score"]["rows"]
+    assert 1 <= scores["generated"]["mean"] <= 9 and scores["real"]["deviation"] >= 0
+    assert found["kid"]["rows"]["generated"]["mean"] > 0
+    for name in ("r_precision", "inception_score", "attributes", "mirror"):
+        assert found[name]["protocol"].startswith("80 "), name
+    weights = re.search(r"weights ([0-9a-f]{12})", found["kid"]["protocol"])
+    assert weights and weights[0] in found["inception_score"]["protocol"]
+
+
+def test_report_opens_from_disk(uninterrupted):
+    page = (uninterrupted.workdir / "report" / "index.html").read_text()
+    assert "R-precision" in page and "<svg" in page and "data:image/" in page
+    run = json.loads((uninterrupted.workdir / "report" / "run.json").read_text())
+    assert run["stages"].keys() == set(STAGES)
+    assert run["stages"]["gan"]["seconds"] > 0
+    assert f"report: {uninterrupted.workdir / 'report' / 'index.html'}" in (
+        uninterrupted.output
+    )
 
 
 def test_checkpoints_hold_configuration_and_vocabulary(uninterrupted):
@@ -114,15 +165,12 @@ def test_second_run_trains_nothing_and_says_so(uninterrupted, again):
         assert f"{stage} step" not in result.output
     after = contents(result.workdir)
     changed = {path for path in after if before.get(path) != after[path]}
-    assert changed <= {"report/evaluation.json", "samples/final.png"}
+    assert {path.partition("/")[0] for path in changed} <= {"report", "samples"}
 
 
 def test_second_evaluation_gives_the_same_numbers(uninterrupted, again):
     _, result = again
-    name = "report/evaluation.json"
-    reports = [
-        json.loads((run.workdir / name).read_text()) for run in (uninterrupted, result)
-    ]
+    reports = [evaluation(run.workdir) for run in (uninterrupted, result)]
     for report in reports:
         del report["samples"]
     assert reports[0] == reports[1]
@@ -252,7 +300,7 @@ def test_missing_backbone_names_file_and_source(tmp_path, stage, network):
     config = tiny.tiny_config(**changes)
     wanted = [*configs.STAGES, "evaluate"]
     with pytest.raises(ValueError, match=f"config.weights.{network} is empty") as error:
-        main._run(config, str(tmp_path / "run"), wanted)
+        runs.run(config, str(tmp_path / "run"), wanted)
     for part in (".safetensors", network, "timm", "torchvision", "weights.random=True"):
         assert part in str(error.value)
     # Before anything slow: nothing was drawn or written.
@@ -272,7 +320,7 @@ def test_absent_backbone_file_is_named(tmp_path):
     )
     wanted = f"config.weights.inception_v3 = '{path}' does not exist"
     with pytest.raises(ValueError, match=re.escape(wanted)):
-        main._run(config, str(tmp_path / "run"), ["stem"])
+        runs.run(config, str(tmp_path / "run"), ["stem"])
 
 
 @pytest.mark.parametrize(
@@ -299,8 +347,8 @@ def test_gate_refuses_a_stream_that_ignores_the_image(
     changes = {"stream.gate_margin": margin, "data.root": str(tiny_data)}
     config = tiny.tiny_config(**changes)
     mesh = sharding.create_mesh()
-    dataset = main._load_data(config)
-    stream = stages.load_stream(config, uninterrupted.workdir, mesh)
+    dataset = runs.load_data(config)
+    stream = workdirs.load_stream(config, uninterrupted.workdir, mesh)
     if passes:
         stages.check_gate(config, dataset, mesh, stream)
         assert "cross entropy a word is" in capsys.readouterr().out
@@ -325,8 +373,8 @@ def test_later_stages_take_the_checkpoint_that_is_asked_for(tmp_path, which, val
         )
     writer.close()
     config = tiny.tiny_config(**{"weights.checkpoint": which, "stream.num_steps": 3})
-    found = stages.load_stream(config, tmp_path, sharding.create_mesh())
+    found = workdirs.load_stream(config, tmp_path, sharding.create_mesh())
     np.testing.assert_array_equal(found["params"]["w"], value)
     config.stream.num_steps = 4
     with pytest.raises(ValueError, match="stage stream is at step 3 of 4"):
-        stages.load_stream(config, tmp_path, sharding.create_mesh())
+        workdirs.load_stream(config, tmp_path, sharding.create_mesh())

@@ -33,10 +33,3 @@ def test_gate_shuffles_across_classes_of_a_sorted_data_set():
     # In the data set's own order 16 of 20 neighbours are of one class.
     assert result["shuffled"] < 0.5
     assert result["margin"] == result["shuffled"]
-
-
-def test_mismatched_rows_are_of_other_classes():
-    for classes in (CLASSES, np.tile(np.arange(4), 10), np.array([0, 0, 1, 1, 1, 2])):
-        rows = evaluator.mismatched_rows(classes)
-        assert sorted(rows) == list(range(len(classes)))
-        assert not (classes[rows] == classes).any()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mirrorgan_jax.models import glam
+from mirrorgan_jax.models import glam, layers
 
 
 def inputs(z=5, condition=6, dim=8, words=7):
@@ -36,7 +36,7 @@ def test_full_size_has_the_papers_number_of_parameters():
     assert sum(p.size for p in jax.tree.leaves(params)) == 7_105_392
 
 
-@pytest.mark.parametrize(("stages", "base_size"), [(1, 16), (2, 32), (3, 16), (3, 64)])
+@pytest.mark.parametrize(("stages", "base_size"), [(1, 8), (2, 32), (3, 8), (3, 64)])
 def test_output_has_every_stage(stages, base_size):
     module = small(stages=stages, base_size=base_size)
     init = functools.partial(module.init_with_output, train=False)
@@ -58,6 +58,45 @@ def test_contexts_can_be_switched_off(words, sentence):
     attention = stage.get("attention", {})
     assert ("word_projection" in attention) == words
     assert ("sentence_projection" in attention) == sentence
+
+
+def test_condition_is_joined_to_every_pixel():
+    stage = glam.NextStage(
+        num_residual=0,
+        softmax_axis="channel",
+        sentence_conv=False,
+        word_context=False,
+        sentence_context=False,
+        condition_context=True,
+    )
+    features = jax.random.normal(jax.random.key(2), (2, 4, 4, 3))
+    _, condition, _, words, mask = inputs()
+    args = (features, condition, words, mask)
+    run = jax.jit(functools.partial(stage.init_with_output, train=False))
+    (actual, *maps), variables = run(jax.random.key(0), *args)
+    assert maps == [None, None]
+    params = variables["params"]
+    kernel = jnp.concatenate(
+        [params[name]["kernel"][0, 0] for name in ("reduce", "reduce_condition")]
+    )
+    spread = jnp.broadcast_to(condition[:, None, None], (2, 4, 4, 6))
+    joined = jnp.concatenate([features, spread], -1) @ kernel
+    up = {key: tree["up"] for key, tree in variables.items()}
+    expected = layers.UpBlock(3).apply(up, joined, train=False)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_condition_context_alone_sees_no_words():
+    module = small(
+        stages=2, word_context=False, sentence_context=False, condition_context=True
+    )
+    z, eps, sentence, words, mask = inputs()
+    init = jax.jit(functools.partial(module.init, train=False))
+    variables = init(jax.random.key(0), z, eps, sentence, words, mask)
+    apply = jax.jit(functools.partial(module.apply, variables, train=False))
+    before, after = (apply(z, eps, sentence, w, mask) for w in (words, -words))
+    np.testing.assert_array_equal(before.images[1], after.images[1])
+    assert before.word_attention == before.sentence_attention == (None,)
 
 
 def test_padding_and_batch_companions_have_no_influence():

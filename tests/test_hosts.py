@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import command
+import jax
 import mesh_step
 import numpy as np
 import pytest
@@ -65,6 +66,20 @@ def test_a_cluster_that_is_demanded_must_be_there():
     result = in_a_new_process("hosts.initialize('on')")
     assert result.returncode != 0
     assert "ValueError: --distributed=on: no cluster found" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "count", "is_lost"),
+    [
+        (jax.errors.JaxRuntimeError("UNKNOWN: Connection closed by peer"), 2, True),
+        (jax.errors.JaxRuntimeError("UNKNOWN: Connection closed by peer"), 1, False),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: memory"), 2, False),
+        (KeyError("own fault"), 2, False),
+    ],
+)
+def test_own_faults_are_not_put_on_others(monkeypatch, error, count, is_lost):
+    monkeypatch.setattr(jax, "process_count", lambda: count)
+    assert bool(hosts.lost(error)) == is_lost
 
 
 def take_steps(path, *, count, devices):

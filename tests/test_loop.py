@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tiny
 
-from mirrorgan_jax import hosts, sharding
+from mirrorgan_jax import hosts, sharding, workdirs
 from mirrorgan_jax.training import loop
 
 VOCAB = ["<pad>", "red", "bird"]
@@ -350,5 +350,5 @@ def test_resumable_compares_keys_that_only_one_side_has():
     new = copy.deepcopy(old)
     del new["gan"]["kl_weight"]
     with pytest.raises(ValueError, match="gan.kl_weight = None, was 1.0"):
-        loop.check_resumable("gan", old, VOCAB, new, VOCAB)
-    loop.check_resumable("gan", old, VOCAB, old, VOCAB)
+        workdirs.check_resumable("gan", old, VOCAB, new, VOCAB)
+    workdirs.check_resumable("gan", old, VOCAB, old, VOCAB)

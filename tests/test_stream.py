@@ -8,7 +8,7 @@ import pytest
 import weight_rule
 
 from mirrorgan_jax.losses import captioning
-from mirrorgan_jax.models import stream
+from mirrorgan_jax.models import resize, stream
 from mirrorgan_jax.weights import names
 
 
@@ -155,6 +155,17 @@ def test_frozen_trunk_keeps_its_statistics(frozen):
     same = jax.tree.map(lambda a, b: bool((a == b).all()), old, new)
     assert all(jax.tree.leaves(same["trunk"])) is frozen
     assert not any(jax.tree.leaves(same["bn"]))
+
+
+def test_small_trunk_enlarges_images_of_fewer_stages():
+    images = jax.random.uniform(jax.random.key(0), (2, 16, 16, 3), minval=-1)
+    large = resize.resize(images, 32, align_corners=False, antialias=False)
+    model = stream.CaptionEncoder(
+        backbone="small", feature_dim=4, width=4, image_size=32
+    )
+    run = jax.jit(lambda x: model.init_with_output(jax.random.key(2), x, train=False))
+    # The resize is a part of one of the programs: the last bits may differ.
+    np.testing.assert_allclose(run(images)[0], run(large)[0], atol=1e-5)
 
 
 def test_imagenet_norm_is_torchvisions():

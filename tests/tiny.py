@@ -97,3 +97,13 @@ def changed(before, after):
     before, after = leaves(before), leaves(after)
     assert before.keys() == after.keys()
     return {key for key in before if not np.array_equal(before[key], after[key])}
+
+
+def shapes_of_a_step(config, stage):
+    """(state, metrics) after a step, as shapes and dtypes: nothing is computed."""
+    trainer = getattr(trainers, stage)(config, VOCAB)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    frozen = jax.eval_shape(trainers.init_frozen(config, stage, VOCAB), key)
+    state = jax.eval_shape(trainer.create, key)
+    batch = trainers.abstract_batch(config, stage)
+    return jax.eval_shape(trainer.train_step, state, frozen, batch, key)

@@ -49,6 +49,7 @@ def get_config(preset="paper"):
     c.eval.samples = 2
     c.eval.classifier_images = 32
     c.eval.classifier_steps = 2
+    c.eval.heldout_steps, c.eval.heldout_width = 2, 6
     return c
 
 

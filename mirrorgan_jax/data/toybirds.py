@@ -35,7 +35,7 @@ _SIZES = np.array([len(values) for values in ATTRIBUTES.values()])
 _STREAMS = {"species": 0, "train": 1, "test": 2, "random": 3}
 
 # Ways to say a value; the first is the usual one.
-_SYNONYMS = {
+SYNONYMS = {
     "red": ("red", "crimson"),
     "orange": ("orange", "amber"),
     "yellow": ("yellow", "golden"),
@@ -230,7 +230,7 @@ def _pick(options, u):
 
 def _word(value, u):
     """The value in words: mostly the usual one, sometimes a synonym."""
-    synonyms = _SYNONYMS[value]
+    synonyms = SYNONYMS[value]
     return synonyms[0] if next(u) < _USUAL else _pick(synonyms[1:], u)
 
 

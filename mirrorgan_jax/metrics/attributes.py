@@ -33,8 +33,12 @@ class AttributeNet(nn.Module):
     patch: int = 4
 
     @nn.compact
-    def __call__(self, images):
-        """Images [B, S, S, 3] in [-1, 1] -> tuple of logits [B, values]."""
+    def __call__(self, images, *, with_features: bool = False):
+        """Images [B, S, S, 3] in [-1, 1] -> tuple of logits [B, values].
+
+        With features the result is a pair: [B, C], the last map's mean over positions,
+        and the logits.
+        """
         # Patches as one matrix product: a strided convolution takes twice as long.
         side = images.shape[1] // self.patch
         x = images.reshape(-1, side, self.patch, side, self.patch, 3)
@@ -52,10 +56,11 @@ class AttributeNet(nn.Module):
         focus = nn.Dense(len(self.heads), name="focus")(x)
         weights = nn.softmax(focus.astype(jnp.float32), axis=1)
         pooled = jnp.einsum("bra,brc->abc", weights, x)
-        return tuple(
+        logits = tuple(
             nn.Dense(values, name=f"head_{name}")(pooled[number])
             for number, (name, values) in enumerate(self.heads)
         )
+        return (x.mean(1), logits) if with_features else logits
 
 
 @flax.struct.dataclass

@@ -113,7 +113,7 @@ def own_ranks(image_codes, sentence_codes, pools):
     return ranks
 
 
-def r_precision(image_codes, sentence_codes, pools, *, ks=(1, 2, 3)):
+def r_precision(image_codes, sentence_codes, pools, *, ks=(1, 2, 3), folds=10, seed=0):
     """R-precision: share of images whose own caption is among the k nearest.
 
     A tie counts against the image: its own caption has to be strictly nearer.
@@ -123,10 +123,13 @@ def r_precision(image_codes, sentence_codes, pools, *, ks=(1, 2, 3)):
       sentence_codes: [M, D] DAMSM codes of the captions.
       pools: [N, P] caption numbers, the own one first (`caption_pools`).
       ks: the k to report.
+      folds: parts that the images, shuffled, are cut into ([35] has ten).
+      seed: of the order.
 
     Returns:
       dict: `top<k>` as fractions for each k, `standard_error` that of the first
-      one (binomial), `num_images` and `pool_size`.
+      one (binomial), `num_images` and `pool_size`; where there are `folds` images or
+      more, `fold_mean` and `fold_deviation` of the first one over the folds.
 
     Raises:
       ValueError: no images, codes that are not finite, arrays that do not fit.
@@ -137,6 +140,11 @@ def r_precision(image_codes, sentence_codes, pools, *, ks=(1, 2, 3)):
     result = {f"top{k}": float((ranks < k).mean()) for k in ks}
     share = result[f"top{ks[0]}"]
     result["standard_error"] = float(np.sqrt(share * (1 - share) / ranks.size))
+    if ranks.size >= folds:
+        order = np.random.default_rng(seed).permutation(ranks.size)
+        shares = [(ranks[part] < ks[0]).mean() for part in np.array_split(order, folds)]
+        result["fold_mean"] = float(np.mean(shares))
+        result["fold_deviation"] = float(np.std(shares))
     result["num_images"] = int(ranks.size)
     result["pool_size"] = int(np.shape(pools)[1])
     return result

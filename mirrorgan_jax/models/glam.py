@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from mirrorgan_jax import sharding
 from mirrorgan_jax.models import attention, layers, stem
 
-BASE_SIZES = (16, 32, 64)
+BASE_SIZES = (8, 16, 32, 64)
 
 
 class GeneratorOutput(NamedTuple):
@@ -64,13 +64,18 @@ class InitialStage(nn.Module):
 
 
 class NextStage(nn.Module):
-    """F_i: attention, 1x1 convolution, residual blocks, up-block."""
+    """F_i: attention, 1x1 convolution, residual blocks, up-block.
+
+    `condition_context` joins the augmented sentence to every pixel before the 1x1
+    convolution, beside the attentions' contexts or in their place (StackGAN++).
+    """
 
     num_residual: int
     softmax_axis: str
     sentence_conv: bool
     word_context: bool
     sentence_context: bool
+    condition_context: bool
     remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -101,6 +106,13 @@ class NextStage(nn.Module):
         )(features, condition, words, mask)
         x = jnp.concatenate([features, *contexts], -1)
         x = layers.Pointwise(features=2 * width, name="reduce", **types)(x)
+        if self.condition_context:
+            # The condition is the same everywhere: its part of the 1x1 convolution
+            # needs one product, not one a pixel.
+            joined = layers.Pointwise(
+                features=2 * width, name="reduce_condition", **types
+            )
+            x += joined(condition)[:, None, None]
         for i in range(self.num_residual):
             block = layers.ResidualBlock(name=f"residual_{i}", **types)
             x = layers.remat(block, self.remat)(x, train=train)
@@ -126,8 +138,9 @@ class ImageHead(nn.Module):
 class Generator(nn.Module):
     """Text features and noise -> images of every stage.
 
-    `word_context` and `sentence_context` switch the two attentions (Table 3);
-    `remat` is the policy of `layers.remat` for up-blocks and residual blocks.
+    `word_context` and `sentence_context` switch the two attentions (Table 3),
+    `condition_context` the augmented sentence at every pixel of later stages; `remat`
+    is the policy of `layers.remat` for up-blocks and residual blocks.
     """
 
     stages: int = 3
@@ -139,6 +152,7 @@ class Generator(nn.Module):
     sentence_conv: bool = False
     word_context: bool = True
     sentence_context: bool = True
+    condition_context: bool = False
     remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -181,6 +195,7 @@ class Generator(nn.Module):
                 self.sentence_conv,
                 self.word_context,
                 self.sentence_context,
+                self.condition_context,
                 self.remat,
                 name=f"stage_{i}",
                 **types,

@@ -24,10 +24,13 @@ class SmallTrunk(nn.Module):
     Attributes:
       width: channels of the first map; they double at each stage up to 4 * width.
       region_size: side of the map that gives the regions.
+      image_size: images of another size, such as those of a generator with fewer
+        stages, are resized to this; 0 takes images as they are.
     """
 
     width: int = 16
     region_size: int = 8
+    image_size: int = 0
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -36,15 +39,24 @@ class SmallTrunk(nn.Module):
         """Features of images.
 
         Args:
-          images: [B, S, S, 3] in [-1, 1], S a power of two of at least 16.
+          images: [B, S, S, 3] in [-1, 1]; S, or `image_size`, is a power of two of
+            at least 16.
           train: use and update the batch statistics.
 
         Returns:
           Regions [B, region_size, region_size, C] and pooled [B, 16 * C'].
 
         Raises:
-          ValueError: S is no such power, or no map has `region_size` rows.
+          ValueError: it is no such power, or no map has `region_size` rows.
         """
+        if self.image_size and images.shape[1] != self.image_size:
+            images = resize.resize(
+                sharding.gather_rows(images),
+                self.image_size,
+                align_corners=False,
+                antialias=True,
+            )
+            images = sharding.shard_rows(images)
         side, x, regions = images.shape[1], images, None
         if side < 16 or side & (side - 1):
             raise ValueError(f"image size {side}: a power of two of at least 16")
@@ -77,10 +89,11 @@ class ImageEncoder(nn.Module):
     """Image features in the space of the words and sentences.
 
     Attributes:
-      backbone: "inception_v3" (input resized to 299) or "small" (input as it is).
+      backbone: "inception_v3" (input resized to 299) or "small".
       word_dim: D.
       width: `SmallTrunk.width`.
       region_size: `SmallTrunk.region_size`.
+      image_size: `SmallTrunk.image_size`.
       align_corners: how the input of Inception is resized.
       freeze_trunk: the trunk never uses or updates batch statistics, and training
         sends no gradient into it.
@@ -91,6 +104,7 @@ class ImageEncoder(nn.Module):
     word_dim: int = 256
     width: int = 16
     region_size: int = 8
+    image_size: int = 0
     align_corners: bool = False
     freeze_trunk: bool = False
     remat: str = "none"
@@ -102,7 +116,9 @@ class ImageEncoder(nn.Module):
         if self.backbone == "inception_v3":
             self.trunk = inception.InceptionV3(self.remat, **kinds)
         elif self.backbone == "small":
-            self.trunk = SmallTrunk(self.width, self.region_size, **kinds)
+            self.trunk = SmallTrunk(
+                self.width, self.region_size, self.image_size, **kinds
+            )
         else:
             raise ValueError(f"backbone = {self.backbone!r}: one of {BACKBONES}")
         self.emb_features = nn.Conv(

@@ -1,4 +1,5 @@
-"""Inception-v3 trunk of the DAMSM image encoder (paper section 3.1, after [35]).
+"""Inception-v3: trunk of the DAMSM image encoder (section 3.1, after [35]), and whole
+for the metrics of section 4.1.2.
 
 Module names are torchvision's, so that its weights map onto them by name.
 """
@@ -14,6 +15,7 @@ from mirrorgan_jax.models import layers
 # A convolution is (name, features, (height, width), stride, padded). A block is a
 # list of branches; a branch is a list of steps: a convolution, "average" or "max",
 # or a tuple of convolutions that all read the branch so far and are concatenated.
+POOLINGS = ("counted", "uncounted", "fid")
 _1X1, _3X3, _5X5, _1X7, _7X1 = (1, 1), (3, 3), (5, 5), (1, 7), (7, 1)
 _STEM = [
     ("Conv2d_1a_3x3", 32, _3X3, 2, False),
@@ -164,14 +166,22 @@ class _ConvUnit(nn.Module):
         )
 
 
-def _run(x, steps, unit, *, train: bool):
+def _pooled(x, pooling):
+    """The pool of a branch: 3x3, stride 1, same size."""
+    border = ((1, 1), (1, 1))
+    if pooling == "max":
+        return nn.max_pool(x, (3, 3), (1, 1), border)
+    counted = pooling == "counted"
+    return nn.avg_pool(x, (3, 3), (1, 1), border, count_include_pad=counted)
+
+
+def _run(x, steps, unit, pooling, *, train: bool):
     """Applies a branch's steps; `unit` makes the module of a convolution."""
     for step in steps:
         if step == "max":
             x = nn.max_pool(x, (3, 3), (2, 2))
         elif step == "average":
-            # The zeros of the border count, as in the original.
-            x = nn.avg_pool(x, (3, 3), (1, 1), ((1, 1), (1, 1)))
+            x = _pooled(x, pooling)
         elif isinstance(step[0], tuple):
             x = jnp.concatenate([unit(fork)(x, train=train) for fork in step], -1)
         else:
@@ -183,6 +193,7 @@ class _Mixed(nn.Module):
     """Branches that read the same map, concatenated along the channels."""
 
     branches: Any
+    pooling: str = "counted"
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -194,17 +205,24 @@ class _Mixed(nn.Module):
                 *sizes, dtype=self.dtype, param_dtype=self.param_dtype, name=name
             )
 
-        outputs = [_run(x, branch, unit, train=train) for branch in self.branches]
+        outputs = [
+            _run(x, branch, unit, self.pooling, train=train) for branch in self.branches
+        ]
         return jnp.concatenate(outputs, axis=-1)
 
 
 class InceptionV3(nn.Module):
     """Inception-v3 without its classifiers.
 
-    `remat`: policy of `layers.remat` for the mixed blocks.
+    Attributes:
+      remat: policy of `layers.remat` for the mixed blocks.
+      pooling: how the blocks' average pools treat the border: its zeros count
+        ("counted", torchvision) or not ("uncounted", TensorFlow); "fid" is "uncounted"
+        with a maximum in the last block, as the graph of 2015 that FID is defined by.
     """
 
     remat: str = "none"
+    pooling: str = "counted"
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -220,17 +238,40 @@ class InceptionV3(nn.Module):
           The map after Mixed_6e [B, 17, 17, 768] and the mean over positions of
           the last map [B, 2048].
         """
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling = {self.pooling!r}: one of {POOLINGS}")
         kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        inner = "uncounted" if self.pooling == "fid" else self.pooling
 
         def unit(step):
             name, *sizes = step
             return _ConvUnit(*sizes, name=name, **kinds)
 
-        x = _run(images, _STEM, unit, train=train)
+        x = _run(images, _STEM, unit, inner, train=train)
         for name, branches in _blocks().items():
-            block = _Mixed(branches, name=name, **kinds)
+            last = self.pooling == "fid" and name == "Mixed_7c"
+            block = _Mixed(branches, "max" if last else inner, name=name, **kinds)
             x = layers.remat(block, self.remat)(x, train=train)
             x = sharding.shard_rows(x)
             if name == "Mixed_6e":
                 regions = x
         return regions, x.mean((1, 2))
+
+
+class InceptionClassifier(nn.Module):
+    """Inception-v3 with its classifier, for inference.
+
+    Attributes:
+      num_classes: C.
+      pooling: see `InceptionV3`.
+    """
+
+    num_classes: int = 1000
+    pooling: str = "counted"
+
+    @nn.compact
+    def __call__(self, images):
+        """[B, 299, 299, 3] in [-1, 1] -> pooled features [B, 2048], logits [B, C]."""
+        trunk = InceptionV3(pooling=self.pooling, name="trunk")
+        pooled = trunk(images, train=False)[1]
+        return pooled, nn.Dense(self.num_classes, name="fc")(pooled)

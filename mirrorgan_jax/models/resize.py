@@ -48,17 +48,22 @@ def resize(images, size, *, align_corners: bool, antialias: bool):
     height, width = images.shape[1:3]
     if (height, width) == (size, size):
         return images
-    dtype = jnp.promote_types(images.dtype, jnp.float32)
     options = {"align_corners": align_corners, "antialias": antialias}
-    rows = jnp.asarray(_weights(height, size, **options), dtype)
-    columns = jnp.asarray(_weights(width, size, **options), dtype)
+    return apply_weights(
+        images, _weights(height, size, **options), _weights(width, size, **options)
+    )
+
+
+def apply_weights(images, rows, columns):
+    """Images [B, H, W, C] interpolated by matrices [H', H] and [W', W]."""
+    dtype = jnp.promote_types(images.dtype, jnp.float32)
     # As matrix products: gathers are slow on TPUs. Their default precision there
     # is bfloat16, which would round the pixels.
     out = jnp.einsum(
         "yh,bhwc,xw->byxc",
-        rows,
+        jnp.asarray(rows, dtype),
         images.astype(dtype),
-        columns,
+        jnp.asarray(columns, dtype),
         precision=lax.Precision.HIGHEST,
     )
     return out.astype(images.dtype)

@@ -20,8 +20,8 @@ class CaptionEncoder(nn.Module):
     """x_{-1} of Eq. 6: the image feature that starts the decoder.
 
     Attributes:
-      backbone: "resnet152" or "small" (`image_encoder.SmallTrunk`, which takes the
-        images as they are: `input_norm` and `input_size` do not apply).
+      backbone: "resnet152" or "small" (`image_encoder.SmallTrunk`, to which
+        `input_norm` and `input_size` do not apply).
       feature_dim: E.
       input_norm: "imagenet" subtracts ImageNet's mean and divides by its
         deviation; "raw" gives [-1, 1] (the reference).
@@ -29,6 +29,7 @@ class CaptionEncoder(nn.Module):
       input_size: side of the trunk's input; 0 leaves images as they are.
       width: `SmallTrunk.width`.
       region_size: `SmallTrunk.region_size`.
+      image_size: `SmallTrunk.image_size`.
       stage_sizes: blocks of the residual network's stages, as ResNet-152's.
       stem_width: channels of its stem.
       stage_widths: inner channels of its stages.
@@ -44,6 +45,7 @@ class CaptionEncoder(nn.Module):
     input_size: int | None = 224
     width: int = 16
     region_size: int = 8
+    image_size: int = 0
     stage_sizes: Sequence[int] = (3, 8, 36, 3)
     stem_width: int = 64
     stage_widths: Sequence[int] = (64, 128, 256, 512)
@@ -65,7 +67,9 @@ class CaptionEncoder(nn.Module):
                 **kinds,
             )
         elif self.backbone == "small":
-            self.trunk = image_encoder.SmallTrunk(self.width, self.region_size, **kinds)
+            self.trunk = image_encoder.SmallTrunk(
+                self.width, self.region_size, self.image_size, **kinds
+            )
         else:
             raise ValueError(f"backbone = {self.backbone!r}: one of {BACKBONES}")
         self.linear = nn.Dense(self.feature_dim, **kinds)

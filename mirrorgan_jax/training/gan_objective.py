@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mirrorgan_jax.losses import adversarial, captioning
+from mirrorgan_jax.losses import adversarial, captioning, damsm
 
 
 class Captions(NamedTuple):
@@ -17,6 +17,7 @@ class Captions(NamedTuple):
       mask: [B, T] bool, True on real words.
       tokens: [B, T] token ids.
       length: [B] number of words.
+      class_id: [B], or None where every image is a class of its own.
     """
 
     words: jax.Array
@@ -24,6 +25,7 @@ class Captions(NamedTuple):
     mask: jax.Array
     tokens: jax.Array
     length: jax.Array
+    class_id: jax.Array | None = None
 
 
 class Weights(NamedTuple):
@@ -38,6 +40,8 @@ class Weights(NamedTuple):
       kl_weight: weight of the conditioning augmentation's KL term.
       ema_decay: decay of the moving average, a step.
       ema_batch_stats: average the statistics too, or copy the raw network's.
+      lambda_damsm: weight of the DAMSM loss in L_G ([35], Eq. 3).
+      gammas: (gamma1, gamma2, gamma3) of that loss.
     """
 
     adversarial_scale: float
@@ -48,13 +52,15 @@ class Weights(NamedTuple):
     kl_weight: float
     ema_decay: float
     ema_batch_stats: bool
+    lambda_damsm: float = 0.0
+    gammas: tuple[float, ...] = ()
 
 
-def encode_captions(text_encoder, variables, tokens, length):
+def encode_captions(text_encoder, variables, tokens, length, class_id=None):
     """`Captions` of token ids [B, T] and lengths [B], STEM in inference mode."""
     words, sentence = text_encoder.apply(variables, tokens, length, train=False)
     mask = jnp.arange(tokens.shape[1]) < length[:, None]
-    return Captions(words, sentence, mask, tokens, length)
+    return Captions(words, sentence, mask, tokens, length, class_id)
 
 
 def noise(key, batch_size, z_dim, condition_dim):
@@ -95,16 +101,28 @@ def discriminator_gradients(module, network, real, fake, sentence, weights):
     return grads, stats, {"loss": value, **terms}
 
 
+def _matching_loss(image_encoder, variables, images, captions, gammas):
+    """L_DAMSM of generated images [B, q, q, 3], the encoder in inference mode."""
+    regions, code = image_encoder.apply(variables, images, train=False)
+    gamma1, gamma2, gamma3 = gammas
+    return damsm.damsm_loss(
+        regions, captions.words, captions.mask, code, captions.sentence,
+        captions.class_id, gamma1=gamma1, gamma2=gamma2, gamma3=gamma3,
+    )[0]  # fmt: skip
+
+
 def make_generator_loss(networks, weights):
     """L_G of Eq. 9 with the KL term, as a function of what the generator returned.
 
     Returns:
-      `loss(images, mu, logvar, discriminators, stream, captions, caption_scale) ->
-      (loss, (terms, batch_stats of every D))`; `caption_scale` is 1 but for a part of
-      a batch, whose captions may be longer or shorter than the others'.
+      `loss(images, mu, logvar, discriminators, frozen, captions, caption_scale) ->
+      (loss, (terms, batch_stats of every D))`; `frozen` holds the variables of STREAM
+      ("stream") and of the image tower ("image"), each where its weight is not 0;
+      `caption_scale` is 1 but for a part of a batch, whose captions may be longer or
+      shorter than the others'.
     """
 
-    def loss(images, mu, logvar, discriminators, stream, captions, caption_scale):
+    def loss(images, mu, logvar, discriminators, frozen, captions, caption_scale):
         total, terms, statistics = 0.0, {}, {}
         for image, (name, module) in zip(
             images, networks.discriminators.items(), strict=True
@@ -121,7 +139,7 @@ def make_generator_loss(networks, weights):
             statistics[name] = updated.get("batch_stats", {})
         if weights.lambda_stream:
             logits = networks.captioner.apply(
-                stream, images[-1], captions.tokens, train=False
+                frozen["stream"], images[-1], captions.tokens, train=False
             )
             caption = caption_scale * captioning.caption_loss(
                 logits, captions.tokens, captions.length,
@@ -129,6 +147,13 @@ def make_generator_loss(networks, weights):
             )  # fmt: skip
             total += weights.lambda_stream * caption
             terms["G/caption"] = caption
+        if weights.lambda_damsm:
+            matching = _matching_loss(
+                networks.image_encoder, frozen["image"], images[-1], captions,
+                weights.gammas,
+            )  # fmt: skip
+            total += weights.lambda_damsm * matching
+            terms["G/damsm"] = matching
         kl = adversarial.kl_divergence(mu, logvar)
         terms["G/kl"] = kl
         return total + weights.kl_weight * kl, (terms, statistics)

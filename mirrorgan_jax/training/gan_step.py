@@ -36,12 +36,14 @@ class Networks(NamedTuple):
       captioner: STREAM.
       generator: GLAM.
       discriminators: {"D64": Discriminator, ...}, coarse to fine.
+      image_encoder: the DAMSM image tower; None where the loss has no use for it.
     """
 
     text_encoder: Any
     captioner: Any
     generator: Any
     discriminators: dict[str, Any]
+    image_encoder: Any = None
 
 
 def make_create_state(networks, optimizers, *, word_dim, z_dim, condition_dim):
@@ -151,11 +153,11 @@ class _Passes:
             metrics |= {f"{name}/{key}": term for key, term in terms.items()}
         return grads, statistics, metrics
 
-    def judge(self, outputs, discriminators, stream, inputs):
+    def judge(self, outputs, discriminators, frozen, inputs):
         """(cotangent of the outputs, batch_stats of every D, metrics) of L_G."""
         (loss, (terms, statistics)), cotangent = jax.value_and_grad(
             self._loss, argnums=(0, 1, 2), has_aux=True
-        )(*outputs, discriminators, stream, inputs.captions, inputs.caption_scale)
+        )(*outputs, discriminators, frozen, inputs.captions, inputs.caption_scale)
         return cotangent, statistics, {"G/loss": loss, **terms}
 
 
@@ -173,11 +175,11 @@ def _updated(discriminators, optimizer, grads, statistics):
     }
 
 
-def _at_once(passes, optimizer, state, stream, inputs):
+def _at_once(passes, optimizer, state, frozen, inputs):
     """(discriminators, G's gradients and batch_stats, metrics): one forward pass of G.
 
     Every discriminator learns on the images as they are, then the generator from the
-    updated discriminators and STREAM in its one backward pass.
+    updated discriminators and the frozen networks in its one backward pass.
     """
     outputs, pull, g_stats = jax.vjp(
         lambda params: passes.generate(params, state.generator.batch_stats, inputs),
@@ -189,14 +191,14 @@ def _at_once(passes, optimizer, state, stream, inputs):
     )
     discriminators = _updated(state.discriminators, optimizer, grads, statistics)
     cotangent, statistics, g_metrics = passes.judge(
-        outputs, discriminators, stream, inputs
+        outputs, discriminators, frozen, inputs
     )
     (g_grads,) = pull(cotangent)
     discriminators = _with_statistics(discriminators, statistics)
     return discriminators, g_grads, g_stats, d_metrics | g_metrics
 
 
-def _in_parts(passes, optimizer, state, stream, inputs, accumulate):
+def _in_parts(passes, optimizer, state, frozen, inputs, accumulate):
     """As `_at_once`, a part of the batch at a time.
 
     The generator learns from discriminators that have seen the whole batch, so every
@@ -228,7 +230,7 @@ def _in_parts(passes, optimizer, state, stream, inputs, accumulate):
             has_aux=True,
         )
         cotangent, statistics, metrics = passes.judge(
-            outputs, _with_statistics(discriminators, statistics), stream, part
+            outputs, _with_statistics(discriminators, statistics), frozen, part
         )
         return statistics, (pull(cotangent)[0], metrics)
 
@@ -247,20 +249,22 @@ def make_update(networks, optimizers, weights, *, accumulate=1):
       optimizers: {"G": optimizer, "D": optimizer}.
       weights: `gan_objective.Weights`.
       accumulate: parts of the batch that follow one another. Every mean is that over
-        the whole batch, but batch norms see a part at a time, and wrong pairs are
-        formed within one.
+        the whole batch, but batch norms see a part at a time, and wrong pairs and the
+        DAMSM loss's negatives are formed within one.
 
     Returns:
-      `update(state, stream, real, captions, z, eps) -> (state, metrics)`: `stream`
-      the frozen STREAM variables, `real` a tuple of [B, q, q, 3] images in [-1, 1],
-      coarse to fine.
+      `update(state, stream, real, captions, z, eps, image=None) -> (state, metrics)`:
+      `stream` the frozen STREAM variables, `real` a tuple of [B, q, q, 3] images in
+      [-1, 1], coarse to fine, `image` the image tower's frozen variables for the
+      DAMSM loss.
     """
     passes = _Passes(networks, weights)
 
-    def update(state, stream, real, captions, z, eps):
+    def update(state, stream, real, captions, z, eps, image=None):
+        frozen = {"stream": stream, "image": image}
         inputs = _Inputs(real, captions, z, eps)
         if accumulate == 1:
-            results = _at_once(passes, optimizers["D"], state, stream, inputs)
+            results = _at_once(passes, optimizers["D"], state, frozen, inputs)
         else:
             rows = accumulation.split(inputs._replace(caption_scale=None), accumulate)
             scale = accumulate * accumulation.caption_weights(
@@ -268,7 +272,7 @@ def make_update(networks, optimizers, weights, *, accumulate=1):
             )
             inputs = rows._replace(caption_scale=scale)
             results = _in_parts(
-                passes, optimizers["D"], state, stream, inputs, accumulate
+                passes, optimizers["D"], state, frozen, inputs, accumulate
             )
         discriminators, grads, g_stats, metrics = results
         generator = state.generator.updated(optimizers["G"], grads, g_stats)
@@ -300,19 +304,24 @@ def make_train_step(
       accumulate: parts of the batch that follow one another.
 
     Returns:
-      The step; `frozen` is {"stem": variables, "stream": variables}.
+      The step; `frozen` is {"stem", "stream", "image"}: variables of the text encoder,
+      of STREAM and of the image tower; "stream" is {} where lambda_stream is 0,
+      "image" where lambda_damsm is.
     """
     update = make_update(networks, optimizers, weights, accumulate=accumulate)
 
     def train_step(state, frozen, batch, key):
         captions = gan_objective.encode_captions(
-            networks.text_encoder, frozen["stem"], batch["tokens"], batch["length"]
-        )
+            networks.text_encoder, frozen["stem"], batch["tokens"], batch["length"],
+            batch["class_id"],
+        )  # fmt: skip
         real = resize.pyramid(resize.from_uint8(batch["image"]), sizes)
         z, eps = gan_objective.noise(
             jax.random.fold_in(key, state.step),
             batch["tokens"].shape[0], z_dim, condition_dim,
         )  # fmt: skip
-        return update(state, frozen["stream"], real, captions, z, eps)
+        return update(
+            state, frozen["stream"], real, captions, z, eps, image=frozen["image"]
+        )
 
     return train_step

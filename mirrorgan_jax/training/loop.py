@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from mirrorgan_jax import checkpoint, hosts, sharding, telemetry
+from mirrorgan_jax import checkpoint, hosts, provenance, sharding, telemetry, workdirs
 from mirrorgan_jax.training import state as states
 
 
@@ -97,55 +97,6 @@ def _check_state(stage, step, state):
             )
 
 
-# Keys that a run may change on its way; memory and speed are no settings of it.
-_FREE_KEYS = (
-    "num_steps", "gate_margin", "remat", "generator_remat", "discriminator_remat",
-)  # fmt: skip
-
-
-def different_settings(name, saved, config):
-    """["key = now, was then"] of a stage's settings, data and captions.
-
-    Args:
-      name: the stage.
-      saved: configuration beside the checkpoint, a dictionary.
-      config: the present one.
-    """
-    pairs = [("seed", saved["seed"], config["seed"])]
-    for group in ("text", "data", name):
-        for key in sorted(set(saved[group]) | set(config[group])):
-            if key in _FREE_KEYS or key.endswith(("_every_steps", "root", "source")):
-                continue
-            old, new = saved[group].get(key), config[group].get(key)
-            pairs.append((f"{group}.{key}", old, new))
-    return [f"{k} = {n!r}, was {o!r}" for k, o, n in pairs if o != n]
-
-
-def check_resumable(name, saved, saved_vocab, config, vocab):
-    """Refuses to go on with a run under settings that it was not started with.
-
-    Args:
-      name: the stage.
-      saved: configuration beside the checkpoint, a dictionary.
-      saved_vocab: list of words beside it.
-      config, vocab: the present ones.
-
-    Raises:
-      ValueError: every key that differs, with both values.
-    """
-    different = different_settings(name, saved, config)
-    for key in ("dtype", "matmul_precision"):
-        if saved[key] != config[key]:
-            different.append(f"{key} = {config[key]!r}, was {saved[key]!r}")
-    if list(saved_vocab) != list(vocab):
-        different.append(f"a vocabulary of {len(vocab)} words, was {len(saved_vocab)}")
-    if different:
-        raise ValueError(
-            f"the {name} checkpoints of this workdir were made with other settings:"
-            f" {'; '.join(different)}. Take the old values or another --workdir"
-        )
-
-
 def run_stage(stage, *, workdir, config, vocab, mesh):
     """Trains a stage from where it stopped to its last step.
 
@@ -173,7 +124,7 @@ def run_stage(stage, *, workdir, config, vocab, mesh):
         start = checkpoints.latest_step() or 0
         if start:
             saved = checkpoints.restored_json(start)
-            check_resumable(stage.name, *saved, config, vocab)
+            workdirs.check_resumable(stage.name, *saved, config, vocab)
         if start >= c.num_steps:
             hosts.say(f"{stage.name}: nothing to do, all {c.num_steps} steps are done")
             return
@@ -186,10 +137,12 @@ def run_stage(stage, *, workdir, config, vocab, mesh):
             trunk = stage.pretrained()
             state = states.create(stage.create, mesh, key, trunk, **placing)
         # 2. The steps.
-        with telemetry.MetricLog(
-            workdir, stage.name, start, enabled=hosts.is_first()
-        ) as log:
-            _train(stage, state, start, checkpoints, log, config, vocab, mesh)
+        first = hosts.is_first()
+        clock = provenance.StageClock(
+            workdir, stage.name, start, c.batch_size, enabled=first
+        )
+        with telemetry.MetricLog(workdir, stage.name, start, enabled=first) as log:
+            _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh)
     finally:
         checkpoints.close()
 
@@ -201,7 +154,7 @@ def _split(state):
     return state.replace(ema=None), state.ema
 
 
-def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
+def _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh):
     c, last = stage.settings, stage.settings.num_steps
     key = states.create(lambda: jax.random.key(stage.seed), mesh)
     compiled = None
@@ -216,6 +169,8 @@ def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
         checkpoints.save(
             step, body, ema=ema, config=config, vocab=vocab, metrics=metrics
         )
+        clock.save(step)
+        clock.rest()
 
     with (
         hosts.Preemption() as preemption,
@@ -239,6 +194,7 @@ def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
             if len(pending) > 1:
                 # One step ahead is enough: the rate shown is that of the device.
                 jax.block_until_ready(pending[-2])
+            clock.step()
             shown = {}
             # The last step does everything that a finished stage has.
             stop = step < last and preemption.reached()
@@ -257,9 +213,11 @@ def _train(stage, state, start, checkpoints, log, config, vocab, mesh):
                 results = stage.evaluate(state)
                 log.write(step, {f"eval/{k}": v for k, v in results.items()})
                 progress.note(_described(stage.name, step, results))
+                clock.rest()
             # Before the checkpoint: a resume draws no grid of an earlier step.
             if stage.sample and due(step, c.sample_every_steps, last):
                 stage.sample(state, step)
+                clock.rest()
             if due(step, c.checkpoint_every_steps, last):
                 save(step, results)
         if preemption.reached():

@@ -12,21 +12,25 @@ from mirrorgan_jax.weights import names
 # Classifiers, which the trunks do not have. The names of the rest are the same in
 # torchvision's and timm's files.
 _HEADS = ("AuxLogits.", "fc.")
-_SOURCES = {
+SOURCES = {
     "resnet152": "torchvision's resnet152 or timm's resnet152.tv_in1k",
     "inception_v3": "torchvision's inception_v3 or timm's inception_v3.tv_in1k",
+    "inception_fid": "the ImageNet graph of 2015 with torchvision's names"
+    " (pt_inception-2015-12-05 of pytorch-fid)",
+    "inception_cub": "StackGAN's checkpoint for CUB, converted with"
+    " python -m mirrorgan_jax.convert_slim",
 }
 
 
-def _read(path, network):
-    """Tensors of a `.safetensors` file, without the classifiers, as float32."""
+def _read(path, network, heads=_HEADS):
+    """Tensors of a `.safetensors` file, without those of `heads`, as float32."""
     path = epath.Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: weights are read from .safetensors files only")
     if not path.exists():
         raise FileNotFoundError(
-            f"{path}: the ImageNet weights of {network}, saved as .safetensors from"
-            f" {_SOURCES[network]}"
+            f"{path} does not exist: it must hold the weights of {network} as"
+            f" .safetensors, from {SOURCES[network]}"
         )
     from safetensors import numpy as safetensors
 
@@ -34,7 +38,7 @@ def _read(path, network):
     return {
         name: value.astype(np.float32)
         for name, value in tensors.items()
-        if not name.startswith(_HEADS) and not name.endswith("num_batches_tracked")
+        if not name.startswith(heads) and not name.endswith("num_batches_tracked")
     }
 
 
@@ -48,11 +52,15 @@ def _flat(tree):
 def _load(path, network, trunk, modules, image_size):
     """Tree of a file, checked leaf by leaf against what `trunk` expects."""
     tree = names.to_tree(_read(path, network), modules)
+    return _checked(
+        tree, path, network, lambda k, x: trunk.init(k, x, train=False), image_size
+    )
+
+
+def _checked(tree, path, network, init, image_size):
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    expected = _flat(
-        jax.eval_shape(lambda k, x: trunk.init(k, x, train=False), key, images)
-    )
+    expected = _flat(jax.eval_shape(init, key, images))
     found = _flat(tree)
     missing = sorted(set(expected) - set(found))
     if missing:
@@ -100,3 +108,30 @@ def inception_v3(path):
     """
     trunk = inception.InceptionV3()
     return _load(path, "inception_v3", trunk, names.inception_v3(), 299)
+
+
+def inception_classifier(path, kind):
+    """Inception-v3 with its classifier from a `.safetensors` file.
+
+    Args:
+      path: file of tensors with torchvision's names; the auxiliary classifier is
+        ignored.
+      kind: "inception_v3" (torchvision's ImageNet network), "inception_fid" (the graph
+        that FID is defined by) or "inception_cub" (StackGAN's).
+
+    Returns:
+      The module and its variables.
+
+    Raises:
+      FileNotFoundError, ValueError: as `inception_v3`.
+    """
+    tensors = _read(path, kind, heads=("AuxLogits.",))
+    if "fc.weight" not in tensors:
+        raise ValueError(f"{path}: no tensor fc.weight, the classifier of {kind}")
+    pooling = {"inception_fid": "fid", "inception_cub": "uncounted"}.get(
+        kind, "counted"
+    )
+    module = inception.InceptionClassifier(len(tensors["fc.weight"]), pooling)
+    modules = {**names.inception_v3(("trunk",)), "fc": ("fc",)}
+    tree = names.to_tree(tensors, modules)
+    return module, _checked(tree, path, kind, module.init, 299)

@@ -1,0 +1,143 @@
+"""What Inception Score, FID and KID see of an image: features and class probabilities.
+
+Values of two networks, or of one network behind two resizings, cannot be compared, so
+a `FeatureNetwork` carries all of that with it.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from mirrorgan_jax.metrics import attributes
+from mirrorgan_jax.models import resize
+from mirrorgan_jax.weights import backbones
+
+KINDS = ("inception_v3", "inception_fid", "inception_cub")
+_SIDE = 299
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureNetwork:
+    """A network that a metric looks through.
+
+    Attributes:
+      name: of the network.
+      weights: SHA-256 of its variables, hexadecimal.
+      resize: how images are brought to its size.
+      num_classes: of its largest classifier, the background included.
+      dim: D, of its features.
+      background: whether class 0 is none (StackGAN's network).
+      variables: its parameters.
+      apply: pure `apply(variables, images [B, S, S, 3] in [-1, 1]) -> (features
+        [B, D], tuple of log-probabilities [B, C] of every classifier)`.
+    """
+
+    name: str
+    weights: str
+    resize: str
+    num_classes: int
+    dim: int
+    background: bool
+    variables: Any
+    apply: Callable[..., Any]
+
+
+def digest(tree):
+    """SHA-256 of the leaves of a tree with their paths, hexadecimal."""
+    found = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        leaf = np.ascontiguousarray(leaf)
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        found.update(f"{name} {leaf.dtype} {leaf.shape}\n".encode())
+        found.update(leaf.tobytes())
+    return found.hexdigest()
+
+
+def _like_tensorflow_1(images):
+    """Bilinear to 299 pixels as TensorFlow 1 did it: output i reads input i * scale."""
+
+    def weights(source):
+        at = np.minimum(np.arange(_SIDE) * (source / _SIDE), source - 1)
+        return np.maximum(1 - np.abs(at[:, None] - np.arange(source)), 0)
+
+    return resize.apply_weights(
+        images, weights(images.shape[1]), weights(images.shape[2])
+    )
+
+
+def _half_pixel(images):
+    return resize.resize(images, _SIDE, align_corners=False, antialias=False)
+
+
+def load(kind, path):
+    """A network out of a file.
+
+    Args:
+      kind: "inception_v3" (torchvision's ImageNet network), "inception_fid" (the
+        ImageNet graph of 2015 that FID is defined by, 1008 classes) or "inception_cub"
+        (StackGAN's for CUB, 50 classes and a background).
+      path: `.safetensors` with torchvision's names.
+
+    Raises:
+      FileNotFoundError: no such file; the message says what it must hold.
+      ValueError: no path, an unknown kind, or the file does not fit.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"config.eval.inception_kind = {kind!r}: one of {KINDS}")
+    if not path:
+        raise ValueError(
+            f"config.eval.inception is empty: give the .safetensors file of {kind},"
+            f" from {backbones.SOURCES[kind]}"
+        )
+    module, variables = backbones.inception_classifier(path, kind)
+    fid = kind == "inception_fid"
+
+    def apply(variables, images):
+        images = _like_tensorflow_1(images) if fid else _half_pixel(images)
+        if fid:
+            # The graph takes (x - 128) / 128 of bytes x.
+            images = ((images + 1) * 127.5 - 128) / 128
+        features, logits = module.apply(variables, images)
+        return features, (jax.nn.log_softmax(logits, -1),)
+
+    return FeatureNetwork(
+        name=kind,
+        weights=digest(variables),
+        resize="bilinear to 299 pixels "
+        + ("as TensorFlow 1" if fid else "with half-pixel centres, no antialiasing"),
+        num_classes=module.num_classes,
+        dim=2048,
+        background=kind == "inception_cub",
+        variables=variables,
+        apply=apply,
+    )
+
+
+def from_classifier(classifier, name):
+    """A trained attribute classifier as a network, a head an attribute.
+
+    Args:
+      classifier: `metrics.attributes.Classifier`.
+      name: of the network.
+    """
+    net = attributes.AttributeNet(classifier.heads)
+
+    def apply(variables, images):
+        features, logits = net.apply(variables, images, with_features=True)
+        return features, tuple(jax.nn.log_softmax(head, -1) for head in logits)
+
+    variables = {"params": classifier.params}
+    return FeatureNetwork(
+        name=name,
+        weights=digest(variables),
+        resize="at the size it was trained at",
+        num_classes=max(values for _, values in classifier.heads),
+        dim=net.widths[-1],
+        background=False,
+        variables=variables,
+        apply=apply,
+    )

@@ -1,0 +1,350 @@
+"""The report of a run: one HTML file that opens from disk, without a network.
+
+    python -m mirrorgan_jax.report --workdir=runs/toybirds
+
+It shows what the run's folder holds; what is not there is said in a sentence.
+"""
+
+import argparse
+import base64
+import datetime
+import io
+import json
+import sys
+
+import jinja2
+import markupsafe
+from etils import epath
+
+from mirrorgan_jax import charts, files, published, telemetry, workdirs
+from mirrorgan_jax import config as configs
+
+_GRIDS = 8  # sample grids of the training that are shown
+_PICTURE_BYTES, _GRID_BYTES = 1_200_000, 400_000  # of one picture in the page
+# Widths in pixels and qualities that a picture is tried with until it is small.
+_SIZES = ((2400, 88), (1600, 84), (1200, 80), (800, 75), (500, 70))
+
+
+def write(workdir):
+    """Writes `report/index.html` of a run.
+
+    Args:
+      workdir: the run's folder, local or a bucket.
+
+    Returns:
+      The page's path.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+    """
+    workdir = epath.Path(workdir)
+    if not workdir.exists():
+        raise FileNotFoundError(f"workdir = {workdir}: there is no such folder")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mirrorgan_jax"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(_contents(workdir))
+    path = workdir / "report" / "index.html"
+    files.write_text(path, page)
+    return path
+
+
+def _contents(workdir):
+    """What the template shows."""
+    folder = workdir / "report"
+    config = _config(workdir)
+    dataset = config.data.name if config is not None else None
+    evaluation = _json(folder / "evaluation.json")
+    run = _json(folder / "run.json")
+    rows = telemetry.read_metrics(workdir)
+    grids = _grids(workdir / "samples")
+    metrics = evaluation.get("metrics", {})
+    return {
+        "title": workdir.name,
+        "facts": _facts(config, evaluation, rows),
+        "protocol": evaluation.get("protocol"),
+        "headlines": [
+            _headline(key, entry, dataset)
+            for key, entry in metrics.items()
+            if "rows" in entry
+        ],
+        "final": _picture(grids[-1][1], _PICTURE_BYTES) if grids else None,
+        "stages": _picture(folder / "stages.png", _PICTURE_BYTES),
+        "redescription": _picture(folder / "redescription.png", _PICTURE_BYTES),
+        "tables": [_table(key, entry, dataset) for key, entry in metrics.items()],
+        "curves": _curves(rows),
+        "timeline": _timeline(grids),
+        "times": _times(run.get("stages", {}), rows),
+        "machine": [run[key] for key in ("hardware", "versions") if run.get(key)],
+        "settings": _settings(config),
+        "preset": config.preset if config is not None else None,
+    }
+
+
+def _json(path):
+    """The dictionary in a file; empty where there is none that can be read."""
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        return {}
+
+
+def _config(workdir):
+    """Configuration of the latest stage that has a checkpoint, or None."""
+    for stage in reversed(configs.STAGES):
+        if workdirs.finished_steps(workdir, stage):
+            return workdirs.read_settings(workdir, stage)[0]
+    return None
+
+
+def _facts(config, evaluation, rows):
+    """What stands below the title."""
+    facts = []
+    if config is not None:
+        facts = [
+            ("preset", config.preset),
+            ("data set", config.data.name),
+            ("seed", config.seed),
+        ]
+    if "step" in evaluation:
+        facts.append(("evaluated at step", f"{evaluation['step']:,}"))
+    elif rows:
+        facts.append(("trained to", f"{rows[-1]['stage']} step {rows[-1]['step']:,}"))
+    now = datetime.datetime.now(datetime.UTC)
+    return [*facts, ("written", f"{now:%Y-%m-%d %H:%M} UTC")]
+
+
+def _number(value):
+    """A table's number: two digits behind the point, or four significant ones."""
+    if value is None or isinstance(value, str):
+        return value or "–"
+    usual = value == 0 or 0.1 <= abs(value) < 10_000
+    return f"{value:.2f}" if usual else charts.number(value)
+
+
+def _cell(row, column, first):
+    """A row's number in a column; its deviation belongs to the first one."""
+    text = _number(row.get(column))
+    if column == first and row.get("deviation") is not None:
+        text += f" ± {_number(row['deviation'])}"
+    return text
+
+
+def _columns(entry):
+    """Columns of an entry: those it names, then what else its rows hold."""
+    columns = list(entry.get("columns", []))
+    for row in entry["rows"].values():
+        columns += [name for name in row if name not in (*columns, "deviation")]
+    return columns
+
+
+def _paper_row(key, dataset, columns):
+    """The paper's values as a row, empty where it has none for the data set."""
+    values = published.MIRRORGAN.get(dataset, {}).get(key, ())
+    if key == "inception_score" and values and columns:
+        return {columns[0]: values[0], "deviation": values[1]}
+    return dict(zip(columns, values, strict=False))
+
+
+def _table(key, entry, dataset):
+    """A metric's table, or why it was refused."""
+    table = {
+        "key": key,
+        "title": entry.get("title", key),
+        "unit": entry.get("unit", ""),
+        "better": entry.get("better"),
+        "protocol": entry.get("protocol"),
+        "refused": entry.get("refused"),
+        "columns": [],
+        "rows": [],
+    }
+    if "rows" in entry:
+        columns = _columns(entry)
+        rows = dict(entry["rows"])
+        if paper := _paper_row(key, dataset, columns):
+            rows["MirrorGAN, paper"] = paper
+        table["columns"] = columns
+        table["rows"] = [
+            (name, [_cell(row, column, columns[0]) for column in columns])
+            for name, row in rows.items()
+        ]
+    return table
+
+
+def _of(entry, source):
+    """(name, row) that speaks of a source, such as "generated"; the last of several,
+    which is the judge furthest from training."""
+    found = [
+        (name, row)
+        for name, row in entry["rows"].items()
+        if name.partition(",")[0] == source
+    ]
+    return found[-1] if found else ("", {})
+
+
+def _headline(key, entry, dataset):
+    """A metric's first number of generated images beside real ones and the paper's."""
+    columns = _columns(entry)
+    first = columns[0] if columns else ""
+    # The parts of a bird are equals: their mean stands for them.
+    mean = key == "attributes"
+
+    def shown(row):
+        known = [row[c] for c in columns if row.get(c) is not None]
+        if mean and known:
+            return _number(sum(known) / len(known))
+        return _cell(row, first, first)
+
+    name, generated = _of(entry, "generated")
+    _, real = _of(entry, "real")
+    paper = _paper_row(key, dataset, columns)
+    known = any(key in values for values in published.MIRRORGAN.values())
+    elsewhere = "other data" if known else "does not report it"
+    judge = name.partition(", ")[2]
+    return {
+        "key": key,
+        "title": entry.get("title", key),
+        "detail": ", ".join(
+            text
+            for text in (f"mean of {len(columns)}" if mean else first, judge)
+            if text not in ("", "value", "mean")
+        ),
+        "value": shown(generated),
+        "unit": entry.get("unit", ""),
+        "better": entry.get("better"),
+        "real": shown(real) if real else None,
+        "paper": _cell(paper, first, first) if paper else elsewhere,
+    }
+
+
+def _curves(rows):
+    """[(title, [(name, SVG)])] of everything that was measured while training."""
+    # What is drawn has its names escaped where it is drawn.
+    return [
+        (title, [(name, markupsafe.Markup(svg)) for name, svg in drawn])
+        for title, drawn in charts.training_charts(rows)
+    ]
+
+
+def _grids(folder):
+    """[(label, path)] of the sample grids in the order of training, "final" last."""
+    found = list(folder.glob("*.png")) if folder.exists() else []
+    steps = sorted((p for p in found if p.stem.isdigit()), key=lambda p: int(p.stem))
+    grids = [(f"step {int(path.stem):,}", path) for path in steps]
+    return grids + [("final", path) for path in found if path.stem == "final"]
+
+
+def _timeline(grids):
+    """Pictures of some grids evenly spread over the training, the last always."""
+    if len(grids) < 2:
+        return []
+    count = min(len(grids), _GRIDS)
+    rows = sorted({round(i * (len(grids) - 1) / (count - 1)) for i in range(count)})
+    shown = [(grids[i][0], _picture(grids[i][1], _GRID_BYTES)) for i in rows]
+    return [(label, picture) for label, picture in shown if picture]
+
+
+def _picture(path, limit):
+    """{"uri", "width", "height"} of a picture of at most about `limit` bytes, or None.
+
+    PNG as it is when small enough, WebP otherwise.
+    """
+    from PIL import Image
+
+    if not path.exists():
+        return None
+    data = path.read_bytes()
+    try:
+        image = Image.open(io.BytesIO(data))
+        width, height = image.size
+        kind = image.format.lower()
+        if kind != "png" or len(data) > limit:
+            kind, data = "webp", _compressed(image.convert("RGB"), limit)
+    except OSError:  # a broken picture: the page says that there is none
+        return None
+    text = base64.b64encode(data).decode("ascii")
+    return {"uri": f"data:image/{kind};base64,{text}", "width": width, "height": height}
+
+
+def _compressed(image, limit):
+    """WebP bytes of an image, smaller and coarser until they fit."""
+    data = b""
+    for width, quality in _SIZES:
+        shown = image
+        if image.width > width:
+            shown = image.resize((width, max(1, image.height * width // image.width)))
+        encoded = io.BytesIO()
+        shown.save(encoded, format="WEBP", quality=quality)
+        data = encoded.getvalue()
+        if len(data) <= limit:
+            break
+    return data
+
+
+def _times(stages, rows):
+    """Rows of the table of throughput: stage, steps, rates and wall time."""
+    last = {row["stage"]: row["step"] for row in rows}
+    table = []
+    for stage in dict.fromkeys((*last, *stages)):
+        found = stages.get(stage, {})
+        pace, seconds = found.get("seconds_per_step"), found.get("seconds")
+        clock = datetime.timedelta(seconds=round(seconds or 0))
+        table.append(
+            (
+                stage,
+                f"{last[stage]:,}" if stage in last else "–",
+                _number(1 / pace if pace else None),
+                _number(found.get("images_per_second")),
+                "–" if seconds is None else str(clock),
+            )
+        )
+    return table
+
+
+def _flat(values, prefix=""):
+    """{"group.key": value} of nested dictionaries."""
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _settings(config):
+    """[{"key", "value", "default", "changed"}] of the whole configuration."""
+    if config is None:
+        return []
+    default = _flat(configs.base_config(config.preset).to_dict())
+    return [
+        {
+            "key": key,
+            "value": repr(value),
+            "default": repr(default[key]) if key in default else "no such key",
+            "changed": key not in default or default[key] != value,
+        }
+        for key, value in _flat(config.to_dict()).items()
+    ]
+
+
+def main(argv=None):
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mirrorgan_jax.report", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--workdir", required=True, help="folder of the run")
+    try:
+        print(write(parser.parse_args(argv).workdir))
+    except FileNotFoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Mirror accuracy against counts made by hand."""
+
+import numpy as np
+import pytest
+
+from mirrorgan_jax.metrics import mirror
+
+
+def test_survival_counts_every_asked_attribute():
+    asked = [{"body": "red", "wing": "blue"}, {"crown": "white", "belly": "gray"}]
+    said = [{"body": "red", "wing": "black", "crown": "red"}, {"belly": "gray"}]
+    assert mirror.survival(asked, said) == {
+        "survived": 0.5, "contradicted": 0.25, "unsaid": 0.25,
+        "agreement": pytest.approx(2 / 3), "mentions": 4,
+    }  # fmt: skip
+
+
+def test_nothing_said_leaves_agreement_undefined():
+    values = mirror.survival([{"body": "red"}], [{}])
+    assert values["unsaid"] == 1 and np.isnan(values["agreement"])
+
+
+@pytest.mark.parametrize(("asked", "said"), [([{}], []), ([{}], [{"body": "red"}])])
+def test_nothing_to_survive_is_refused(asked, said):
+    with pytest.raises(ValueError, match="captions"):
+        mirror.survival(asked, said)
+
+
+def test_synonyms_count_together():
+    probabilities = np.array([[0.4, 0.35, 0.25], [0.7, 0.2, 0.1]])
+    choices = mirror.word_choices(np.log(probabilities), [[0], [1, 2]])
+    assert choices.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="groups have"):
+        mirror.word_choices(np.log(probabilities), [[0], []])

@@ -1,0 +1,288 @@
+"""The report: what a run's folder holds is on one page, escaped; gaps are said."""
+
+import base64
+import io
+import json
+import re
+from html import parser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mirrorgan_jax import checkpoint, report, telemetry
+from mirrorgan_jax import config as configs
+
+_EVIL = "<script>alert('x')</script>"
+
+
+class _Page(parser.HTMLParser):
+    """Texts of a page, by the section they stand in, and its tags."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.sections, self._at = [], {}, ""
+        self.source = path.read_text()
+        self.feed(self.source)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "section":
+            self._at = dict(attrs)["id"]
+
+    def handle_data(self, data):
+        self.sections[self._at] = f"{self.sections.get(self._at, '')} {data.strip()}"
+
+    def text(self, section):
+        return " ".join(self.sections[section].split())
+
+    def images(self):
+        return [attrs["src"] for tag, attrs in self.tags if tag == "img"]
+
+
+def _picture(path, size=(60, 40), noise=False):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.zeros((*size[::-1], 3), np.uint8)
+    if noise:
+        values = np.random.default_rng(0).integers(0, 256, values.shape, np.uint8)
+    Image.fromarray(values).save(path)
+
+
+def _evaluation(workdir, metrics):
+    path = workdir / "report" / "evaluation.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"step": 30, "protocol": "few", "metrics": metrics}))
+
+
+def _entry(**other):
+    return {
+        "title": "R-precision",
+        "unit": "%",
+        "better": "higher",
+        "protocol": "8 images of one kind",
+        "columns": ["top1", "top2", "top3"],
+        "rows": {
+            "generated": {"top1": 58.21, "top2": 66.0, "top3": 71, "deviation": 2.04},
+            "real": {"top1": 72.0, "top2": None, "top3": float("nan")},
+        },
+        **other,
+    }
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """Settings that every workdir seems to have; tests change them."""
+    config = configs.base_config()
+    monkeypatch.setattr(report, "_config", lambda workdir: config)
+    return config
+
+
+def test_empty_run_says_what_is_missing(tmp_path):
+    page = _Page(report.write(tmp_path))
+    for section, sentence in {
+        "headlines": "No numbers yet",
+        "samples": "no sample grids",
+        "attention": "no pictures",
+        "metrics": "not been evaluated",
+        "curves": "no metrics",
+        "training": "no series",
+        "speed": "no times",
+        "machine": "no report/run.json",
+        "configuration": "no checkpoint yet",
+    }.items():
+        assert sentence in page.text(section)
+    assert not page.images()
+
+
+def test_absent_folder_is_refused(tmp_path, capsys):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        report.write(tmp_path / "absent")
+    assert report.main([f"--workdir={tmp_path / 'absent'}"]) == 1
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_command_prints_the_page(tmp_path, capsys):
+    assert report.main([f"--workdir={tmp_path}"]) == 0
+    assert capsys.readouterr().out.strip() == f"{tmp_path}/report/index.html"
+
+
+def test_page_needs_nothing_else(tmp_path):
+    _picture(tmp_path / "samples" / "final.png")
+    page = _Page(report.write(tmp_path))
+    assert not [tag for tag, _ in page.tags if tag in ("link", "iframe", "object")]
+    assert all("src" not in attrs for tag, attrs in page.tags if tag == "script")
+    assert all(source.startswith("data:image/png;base64,") for source in page.images())
+    policy = dict(page.tags[4][1])
+    assert policy["http-equiv"] == "Content-Security-Policy"
+    assert policy["content"].startswith("default-src 'none'")
+    assert "http://" not in page.source and "https://" not in page.source
+
+
+def test_metrics_stand_with_protocol_and_deviation(tmp_path, settings):
+    del settings
+    other = {"rows": {"generated": {"a": 0.01234, "b": 123456.0}}}
+    _evaluation(tmp_path, {"r_precision": _entry(), "unknown": other})
+    page = _Page(report.write(tmp_path))
+    text = page.text("metrics")
+    assert "generated 58.21 ± 2.04 66.00 71.00 real 72.00 – –" in text
+    assert "Protocol: 8 images of one kind" in text
+    assert "unknown images a b generated 0.01234 1.235e+05" in text
+    head = page.text("headlines")
+    assert "58.21 ± 2.04 % real images: 72.00 paper: other data" in head
+    assert "paper: does not report it" in head
+
+
+def test_what_rows_hold_beyond_the_columns_is_shown(tmp_path):
+    entry = _entry(rows={"generated": {"top1": 1.5, "standard error": 0.25}})
+    _evaluation(tmp_path, {"r_precision": entry})
+    text = _Page(report.write(tmp_path)).text("metrics")
+    assert "top1 top2 top3 standard error generated 1.50 – – 0.25" in text
+
+
+def test_refused_metric_gives_its_reason(tmp_path):
+    _evaluation(tmp_path, {"kid": {"title": "KID", "refused": "only 8 images"}})
+    page = _Page(report.write(tmp_path))
+    assert "KID Not measured: only 8 images" in page.text("metrics")
+    assert "KID" not in page.text("headlines")
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "score"),
+    [("cub", "57.67", "4.56 ± 0.05"), ("coco", "74.52", "26.47 ± 0.41")],
+)
+def test_paper_stands_beside_the_same_data_only(
+    tmp_path, settings, name, precision, score
+):
+    rows = {"generated": {"mean": 4.0}}
+    metrics = {
+        "r_precision": _entry(),
+        "inception_score": {"title": "IS", "columns": ["mean"], "rows": rows},
+    }
+    _evaluation(tmp_path, metrics)
+    settings.data.name = name
+    page = _Page(report.write(tmp_path))
+    assert f"paper: {precision}" in page.text("headlines")
+    assert f"paper: {score}" in page.text("headlines")
+    assert f"MirrorGAN, paper {precision}" in page.text("metrics")
+    settings.data.name = "toybirds"
+    page = _Page(report.write(tmp_path))
+    assert "MirrorGAN, paper" not in page.source
+    assert page.text("headlines").count("paper: other data") == 2
+
+
+def test_headlines_take_the_independent_judge_and_the_mean_of_parts(tmp_path):
+    mirror = {
+        "generated, STREAM": {"survived": 50.0},
+        "real, STREAM": {"survived": 60.0},
+        "generated, held-out captioner": {"survived": 40.0},
+        "real, held-out captioner": {"survived": 70.0},
+        "generated from other captions, STREAM": {"survived": 10.0},
+    }
+    parts = {"generated": {"body": 50.0, "wing": 20.0}}
+    _evaluation(
+        tmp_path,
+        {
+            "mirror": {"title": "Mirror", "rows": mirror},
+            "attributes": {"title": "Attributes", "rows": parts},
+        },
+    )
+    head = _Page(report.write(tmp_path)).text("headlines")
+    assert "(survived, held-out captioner) 40.00 real images: 70.00" in head
+    assert "(mean of 2) 35.00" in head
+
+
+def test_everything_from_outside_is_escaped(tmp_path, settings):
+    settings.data.source = _EVIL
+    entry = _entry(title=_EVIL, protocol=_EVIL, columns=[_EVIL], unit=_EVIL)
+    entry["rows"] = {_EVIL: {_EVIL: _EVIL}, "generated": {_EVIL: 1.0}}
+    _evaluation(tmp_path, {_EVIL: entry, "kid": {"title": "KID", "refused": _EVIL}})
+    run = {"versions": {_EVIL: _EVIL}, "hardware": {_EVIL: _EVIL}, "stages": {}}
+    (tmp_path / "report" / "run.json").write_text(json.dumps(run))
+    with telemetry.MetricLog(tmp_path, "gan", 0, events=False) as log:
+        log.write(1, {f"G/{_EVIL}": 1.0})
+    page = _Page(report.write(tmp_path))
+    assert _EVIL not in page.source
+    # The page's own two scripts and no other.
+    assert sum(tag == "script" for tag, _ in page.tags) == 2
+    for section in ("headlines", "metrics", "curves", "machine"):
+        assert _EVIL in page.text(section)
+    assert "alert" in page.text("configuration")
+
+
+def test_losses_become_charts_and_null_a_gap(tmp_path):
+    with telemetry.MetricLog(tmp_path, "gan", 0, events=False) as log:
+        for step in range(1, 6):
+            value = float("nan") if step == 3 else 1.0
+            log.write(step, {"G/loss": value, "D16/loss": 2.0})
+    page = _Page(report.write(tmp_path))
+    assert sum(tag == "svg" for tag, _ in page.tags) == 2
+    # G's line is broken in two, D's is whole.
+    assert page.source.count("<polyline") == 3
+    assert "gan 5 – – –" in page.text("speed")
+
+
+def test_times_and_machine_are_shown(tmp_path):
+    times = {"seconds": 3723.4, "seconds_per_step": 0.25, "images_per_second": 48.0}
+    run = {
+        "versions": {"jax": "1.2.3"},
+        "hardware": {"device_kind": "abacus"},
+        "stages": {"stem": times, "gan": {"seconds": 10.0, "seconds_per_step": None}},
+    }
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "run.json").write_text(json.dumps(run))
+    page = _Page(report.write(tmp_path))
+    assert "stem – 4.00 48.00 1:02:03 gan – – – 0:00:10" in page.text("speed")
+    assert "device_kind abacus jax 1.2.3" in page.text("machine")
+
+
+def test_grids_are_spread_over_the_training_with_the_last(tmp_path):
+    for step in range(100, 3000, 100):
+        _picture(tmp_path / "samples" / f"{step:07d}.png")
+    _picture(tmp_path / "samples" / "final.png", size=(77, 33))
+    page = _Page(report.write(tmp_path))
+    labels = [attrs["data-label"] for _, attrs in page.tags if "data-label" in attrs]
+    assert len(labels) == 8
+    assert labels[0] == "step 100" and labels[-1] == "final"
+    steps = [int(label.split()[1].replace(",", "")) for label in labels[:-1]]
+    assert set(np.diff(steps)) <= {400, 500}
+    final = Image.open(io.BytesIO(base64.b64decode(page.images()[0].split(",")[1])))
+    assert final.size == (77, 33)
+
+
+def test_large_picture_is_made_small(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_PICTURE_BYTES", 60_000)
+    _picture(tmp_path / "report" / "stages.png", size=(900, 300), noise=True)
+    (source,) = _Page(report.write(tmp_path)).images()
+    kind, data = source.split(";base64,")
+    assert kind == "data:image/webp"
+    assert len(base64.b64decode(data)) <= 60_000
+
+
+def test_broken_files_leave_their_sections_with_a_sentence(tmp_path):
+    for name in ("samples/final.png", "report/evaluation.json", "report/run.json"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"{broken")
+    page = _Page(report.write(tmp_path))
+    assert "no sample grids" in page.text("samples")
+    assert "No numbers yet" in page.text("headlines")
+
+
+def test_configuration_beside_the_checkpoint_is_shown(tmp_path):
+    config = configs.base_config("reference")
+    config.stem.num_steps = 77
+    folder = checkpoint.directory(tmp_path, "stem") / "5"
+    folder.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            report.workdirs, "read_settings", lambda workdir, stage: (config, [stage])
+        )
+        page = _Page(report.write(tmp_path))
+    assert "preset reference" in page.text("")
+    text = page.text("configuration")
+    assert "1 of " in text and 'differ from the preset "reference"' in text
+    assert re.search(r"stem\.num_steps 77 110000", text)
+    assert [a for tag, a in page.tags if tag == "tr" and a.get("class")] == [
+        {"class": "changed"}
+    ]
