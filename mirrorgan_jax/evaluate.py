@@ -11,21 +11,24 @@ import jax
 import numpy as np
 from etils import epath
 
-from mirrorgan_jax import config as configs
-from mirrorgan_jax import evaluator as evaluators
 from mirrorgan_jax import (
+    api,
     files,
     hosts,
     measures,
     networks,
+    panels,
     protocols,
     provenance,
     redescriptions,
     report,
+    sheets,
     stages,
     telemetry,
     workdirs,
 )
+from mirrorgan_jax import config as configs
+from mirrorgan_jax import evaluator as evaluators
 from mirrorgan_jax.metrics import attributes as attribute_metrics
 from mirrorgan_jax.metrics import features
 
@@ -69,7 +72,7 @@ def run(config, dataset, mesh, workdir):
         }
     entries = measures.r_precisions(
         config, evaluator, generated["code"], real["code"], sentences,
-        features.digest(stem),
+        features.digest(stem)[:12],
     )  # fmt: skip
     entries |= measures.quality(
         config, network, generated.get("quality"), real.get("quality"),
@@ -89,6 +92,7 @@ def run(config, dataset, mesh, workdir):
         entries["mirror"] = redescriptions.entry(
             evaluator, dataset.vocab, found, margins
         )
+    _pictures(evaluator, workdir)
     return _published(config, workdir, step, evaluator, entries, grid)
 
 
@@ -220,6 +224,27 @@ def _samples(config, evaluator, ema, stem, workdir):
         return None
     grid = evaluators.sample_grid(evaluator, ema, stem["text"], rows)
     return evaluators.write_sample(workdir, "final", grid)
+
+
+# Captions whose attention, and whose redescription, the report shows.
+_ATTENTION, _REDESCRIBED = 2, 8
+
+
+def _pictures(evaluator, workdir):
+    """Writes attention and redescriptions of some test captions for the report."""
+    if jax.process_count() > 1:
+        return  # one process alone cannot open a checkpoint that all of them restore
+    model = api.Model.load(workdir)
+    split, p = evaluator.split, evaluator.protocol
+    rows = protocols.sample_rows(p.num_images, _REDESCRIBED)
+    texts = [split.texts[p.indices[row]][p.captions[row]] for row in rows]
+    folder = epath.Path(workdir) / "report"
+    attention = panels.stages(model, texts[:_ATTENTION])
+    sheets.write_png(folder / "stages.png", attention)
+    if model.has_stream:
+        real = evaluator.real_images(rows, configs.stage_sizes(model.config.gan)[-1])
+        mirrored = panels.redescription(model, texts, real=real)
+        sheets.write_png(folder / "redescription.png", mirrored)
 
 
 def _table(found):

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from mirrorgan_jax import figures, hosts, sharding
+from mirrorgan_jax import hosts, sharding, sheets
 from mirrorgan_jax.data import pipeline
 from mirrorgan_jax.metrics import r_precision
 from mirrorgan_jax.models import resize
@@ -267,12 +267,12 @@ def sample_grid(evaluator, ema, stem, rows):
     images = evaluator.stage_images(ema, stem, rows)
     texts = [split.texts[p.indices[r]][p.captions[r]] for r in rows]
     real = evaluator.real_images(rows, images[-1].shape[1])
-    return figures.sample_grid(images, texts, real=real.astype(np.float32) / 127.5 - 1)
+    return sheets.sample_grid(images, texts, real=real.astype(np.float32) / 127.5 - 1)
 
 
 def write_sample(workdir, name, grid):
     """Writes a sample grid to `samples/<name>.png` below the workdir."""
     path = epath.Path(workdir) / "samples" / f"{name}.png"
     if hosts.is_first():
-        figures.write_png(path, grid)
+        sheets.write_png(path, grid)
     return path

@@ -1,142 +1,211 @@
-"""Sheets of samples: each generator stage side by side, the caption underneath."""
+"""The paper's figures of a finished run, each as one PNG.
 
-import io
+`python -m mirrorgan_jax.figures --figure=stages --workdir=... --caption=...`, with
+  methods        one row a method, ground truth last (Fig. 3); --workdirs, --truth
+  stages         every stage and where it looked (Fig. 5)
+  swap           one word replaced, noise being the same (Fig. 6); --swap
+  interpolation  between two noises and, with --to, between two captions
+  redescription  what STREAM says of the images, and how well the captions fit
+"""
+
+import sys
 
 import numpy as np
+from absl import flags
+from etils import epath
 
-from mirrorgan_jax import files
+from mirrorgan_jax import commands, runs
 
-_PAPER = (255, 255, 255)
-_INK = (32, 33, 36)
-_FAINT = (128, 134, 139)
-_GAP = 4  # between the images of one example
-_GUTTER = 28  # between examples
-_MARGIN = 24
-_MAX_LINES = 5
-_SHEET_WIDTH = 2300
+FIGURES = ("methods", "stages", "swap", "interpolation", "redescription")
+_TRUTH = (".png", ".jpg", ".jpeg")
 
 
-def to_uint8(images):
-    """Images [..., 3] uint8, or float in [-1, 1], as a uint8 NumPy array."""
-    images = np.asarray(images)
-    if images.dtype == np.uint8:
-        return images
-    images = images.astype(np.float32)
-    return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8)
+def _flags():
+    values = flags.FlagValues()
+    commands.define(values)
+    flags.DEFINE_enum("figure", None, FIGURES, "Which one.", flag_values=values)
+    flags.DEFINE_list(
+        "workdirs", [], "methods: NAME=FOLDER,NAME=FOLDER, top to bottom.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "from_test", 0,
+        "Take the captions, and their real images, of so many images of the run's test"
+        " split.",
+        lower_bound=0, flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "truth", None, "Folder of real PNGs or JPEGs, in the order of the captions.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_multi_string(
+        "swap", [], "swap: OLD=NEW,NEW: a word and what takes its place.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_string("to", None, "interpolation: last caption.", flag_values=values)
+    flags.DEFINE_integer(
+        "steps", 7, "interpolation: images of a row.", lower_bound=2, flag_values=values
+    )
+    flags.DEFINE_string(
+        "out", None, "The file; default <workdir>/samples/figures/<figure>.png.",
+        flag_values=values,
+    )  # fmt: skip
+    return values
 
 
-def write_png(path, image):
-    """Writes a PIL image as PNG; `path` may be on a bucket, readers see it whole."""
-    encoded = io.BytesIO()
-    image.save(encoded, format="PNG", optimize=True)
-    files.write_bytes(path, encoded.getvalue())
+def parse_swaps(texts):
+    """["red=blue,yellow"] as [("red", "blue"), ("red", "yellow")].
+
+    Raises:
+      ValueError: a text has another form, or there is none.
+    """
+    pairs = []
+    for text in texts:
+        old, equals, new = text.lower().partition("=")
+        words = [word.strip() for word in new.split(",")]
+        if not (equals and old.strip() and all(words)):
+            raise ValueError(f"--swap={text}: allowed is OLD=NEW or OLD=NEW,NEW")
+        pairs += [(old.strip(), word) for word in words]
+    if not pairs:
+        raise ValueError("--swap is missing: try --swap=red=blue,yellow")
+    return pairs
 
 
-def _wrap(text, font, width):
-    """Lines of `text` at most `width` pixels wide; what is too long ends in '…'."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    shown = []
-    for number, line in enumerate(lines[:_MAX_LINES]):
-        more = number == _MAX_LINES - 1 and len(lines) > _MAX_LINES
-        while line and font.getlength(line + "…" * more) > width:
-            line, more = line[:-1].rstrip(), True
-        shown.append(line + "…" * more)
-    return shown
+def parse_workdirs(texts):
+    """["MirrorGAN=runs/a", "AttnGAN=runs/b"] as {"MirrorGAN": "runs/a", ...}.
 
-
-def _tile(array, cell):
-    """One image [q, q, 3] as a PIL image of cell x cell."""
-    from PIL import Image
-
-    image = Image.fromarray(to_uint8(array))
-    if image.size == (cell, cell):
-        return image
-    # Enlarged pixels stay visible: the coarse stages show what they really hold.
-    enlarge = cell >= max(image.size)
-    how = Image.Resampling.NEAREST if enlarge else Image.Resampling.LANCZOS
-    return image.resize((cell, cell), how)
-
-
-def _columns(stages, captions, real):
-    """(title, images) of each column, left to right; refuses what does not fit."""
-    if not stages:
-        raise ValueError("stages is empty: allowed are 1 and more")
-    columns = [("real", real)] if real is not None else []
-    columns += [(f"{np.shape(stage)[1]} px", stage) for stage in stages]
-    for title, images in columns:
-        shape = np.shape(images)
-        if len(shape) != 4 or shape[0] != len(captions) or shape[3] != 3:
+    Raises:
+      ValueError: a text has another form, or two have one name.
+    """
+    found = {}
+    for text in texts:
+        name, _, folder = text.partition("=")
+        if not (name.strip() and folder.strip()) or name.strip() in found:
             raise ValueError(
-                f"images of column {title!r} have shape {shape}: allowed is"
-                f" [{len(captions)}, q, q, 3], one for each caption"
+                f"--workdirs: {text!r} is no NAME=FOLDER with a name of its own"
             )
-    if not captions:
-        raise ValueError("captions is empty: allowed are 1 and more")
-    return columns
+        found[name.strip()] = folder.strip()
+    return found
 
 
-def _across(count, width):
-    """Examples beside one another: as many as fit, without a ragged last row."""
-    most = max(1, min(count, (_SHEET_WIDTH - 2 * _MARGIN + _GUTTER) // width))
-    fewest_rows = -(-count // most)
-    return -(-count // fewest_rows)
-
-
-def sample_grid(stages, captions, *, cell=None, real=None, title=None):
-    """Sheet of n examples: the stages side by side, the caption underneath.
+def read_truth(folder, count, size):
+    """Real images of a folder, in the order of their names: centre squares.
 
     Args:
-      stages: tuple of [n, q, q, 3] images in [-1, 1] or uint8, coarse to fine.
-      captions: n strings.
-      cell: pixels of a shown image; None takes the finest stage's own size,
-        doubled until it has 128.
-      real: [n, S, S, 3] true images for the left column, or None.
-      title: line above everything, such as the step, or None.
+      folder: of PNG and JPEG files.
+      count: how many there must be.
+      size: pixels of a side to which they are resized.
 
     Returns:
-      PIL.Image, RGB.
-    """
-    from PIL import Image, ImageDraw, ImageFont
+      [count, size, size, 3] uint8.
 
-    columns = _columns(stages, captions, real)
-    if cell is None:
-        cell = np.shape(stages[-1])[1]
-        while cell < 128:
-            cell *= 2
-    scale = max(cell / 128, 1.0) ** 0.5  # of the letters: larger sheets, larger ones
-    font, line = ImageFont.load_default(size=15 * scale), round(19 * scale)
-    width = len(columns) * (cell + _GAP) - _GAP
-    across = _across(len(captions), width + _GUTTER)
-    texts = [_wrap(caption, font, width) for caption in captions]
-    rows = [texts[at : at + across] for at in range(0, len(texts), across)]
-    heights = [cell + 6 + line * max(map(len, row)) + _GUTTER // 2 for row in rows]
-    heading = round(34 * scale) if title else 0
-    top = _MARGIN + heading + round(17 * scale)
-    size = (
-        2 * _MARGIN + across * (width + _GUTTER) - _GUTTER,
-        top + sum(heights) - _GUTTER // 2 + _MARGIN,
+    Raises:
+      FileNotFoundError: the folder does not exist.
+      ValueError: another number of images, or a file that is none.
+    """
+    from PIL import Image, ImageOps
+
+    folder = epath.Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"--truth={folder} is not a folder")
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _TRUTH)
+    if len(paths) != count:
+        raise ValueError(
+            f"--truth={folder} holds {len(paths)} PNG and JPEG files: allowed is one"
+            f" for each of {count} captions"
+        )
+    images = []
+    for path in paths:
+        try:
+            with (
+                path.open("rb") as file,
+                Image.open(file, formats=("PNG", "JPEG")) as i,
+            ):
+                square = ImageOps.fit(i.convert("RGB"), (size, size))
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            Image.DecompressionBombError,
+        ) as error:
+            raise ValueError(f"{path} is no PNG or JPEG image: {error}") from error
+        images.append(np.asarray(square))
+    return np.stack(images)
+
+
+def _examples(values, model):
+    """(captions, real images or None) that the flags ask for."""
+    captions, names = commands.captions(values)
+    if values.from_test:
+        if captions or values.truth:
+            raise ValueError("--from_test brings its own captions and real images")
+        return runs.test_examples(model.config, values.from_test, model.sizes[-1])
+    if not captions:
+        raise ValueError("no caption: give --caption='a small red bird' or --from_test")
+    commands.remark(model, captions, names)
+    if not values.truth:
+        return captions, None
+    return captions, read_truth(values.truth, len(captions), model.sizes[-1])
+
+
+def _one(captions, figure):
+    if len(captions) != 1:
+        raise ValueError(
+            f"{len(captions)} captions: allowed is one for --figure={figure}"
+        )
+    return captions[0]
+
+
+def draw(values):
+    """The picture that the flags ask for, a PIL image."""
+    figure = values.figure
+    if figure is None:
+        raise ValueError(f"--figure is missing: one of {', '.join(FIGURES)}")
+    swaps = parse_swaps(values.swap) if figure == "swap" else None
+    folders = parse_workdirs(values.workdirs) if figure == "methods" else {}
+    if not folders and values.workdir:
+        folders = {epath.Path(values.workdir).name: values.workdir}
+
+    from mirrorgan_jax import panels
+
+    models = {name: commands.open_model(path) for name, path in folders.items()}
+    model = next(iter(models.values()), None) or commands.open_model(None)
+    captions, real = _examples(values, model)
+    options = {"seed": values.seed, "truncation": values.truncation}
+    if figure == "methods":
+        if real is None:
+            print("no --truth and no --from_test: the row of real images is left out")
+        return panels.methods(models, captions, real=real, **options)
+    if figure == "stages":
+        return panels.stages(model, captions, **options)
+    if figure == "redescription":
+        return panels.redescription(model, captions, real=real, **options)
+    caption = _one(captions, figure)
+    if figure == "swap":
+        return panels.swap(model, caption, swaps, **options)
+    return panels.interpolation(
+        model, caption, to=values.to, steps=values.steps, **options
     )
-    sheet = Image.new("RGB", size, _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    if title:
-        large = ImageFont.load_default(size=20 * scale)
-        draw.text((_MARGIN, _MARGIN - 6), title, _INK, font=large)
-    for index, caption in enumerate(texts):
-        row, place = divmod(index, across)
-        left = _MARGIN + place * (width + _GUTTER)
-        y = top + sum(heights[:row])
-        for number, (name, images) in enumerate(columns):
-            x = left + number * (cell + _GAP)
-            if row == 0:
-                small = ImageFont.load_default(size=12 * scale)
-                draw.text((x, y - round(17 * scale)), name, _FAINT, font=small)
-            sheet.paste(_tile(images[index], cell), (x, y))
-        for number, text in enumerate(caption):
-            draw.text((left, y + cell + 6 + number * line), text, _INK, font=font)
-    return sheet
+
+
+def main(values):
+    """Does what the flags ask for."""
+    from mirrorgan_jax import sheets
+
+    sheet = draw(values)
+    folder = values.workdir or next(iter(parse_workdirs(values.workdirs).values()))
+    default = epath.Path(folder) / "samples" / "figures" / f"{values.figure}.png"
+    path = epath.Path(values.out or default)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"--out={path}: allowed is a name that ends in .png")
+    sheets.write_png(path, sheet)
+    print(f"{values.figure}: {path}")
+
+
+def cli(argv=None):
+    """The command; returns its exit status."""
+    return commands.run(main, _flags(), __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -56,7 +56,7 @@ _TOPOLOGY = flags.DEFINE_string(
 )  # fmt: skip
 
 
-def _set_up(config):
+def set_up(config):
     """What must be decided before jax starts."""
     import jax
 
@@ -103,7 +103,7 @@ def main(argv):
     from mirrorgan_jax import hosts, runs
 
     try:
-        _set_up(config)
+        set_up(config)
         if _COMPILE_ONLY.value:
             _compile(config)
         else:
@@ -153,7 +153,7 @@ def _compile(config):
         aot.run(config, stage, topology=_TOPOLOGY.value)
 
 
-def _parse(argv):
+def parse(argv):
     """The flags; a wrong one is said in a sentence instead of a traceback."""
     try:
         rest = flags.FLAGS(argv)
@@ -169,7 +169,7 @@ def _parse(argv):
 
 def cli():
     """Entry point of the console script `mirrorgan`."""
-    app.run(main, flags_parser=_parse)
+    app.run(main, flags_parser=parse)
 
 
 if __name__ == "__main__":

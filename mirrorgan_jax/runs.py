@@ -4,10 +4,11 @@ import os
 import time
 
 import jax
+import numpy as np
 from etils import epath
 
 from mirrorgan_jax import config as configs
-from mirrorgan_jax import hosts, sharding, workdirs
+from mirrorgan_jax import hosts, protocols, sharding, workdirs
 
 
 def set_up(config):
@@ -56,6 +57,33 @@ def load_data(config):
         seed=config.seed,
         **options,
     )
+
+
+def test_examples(config, count, size):
+    """Captions and real images of the test split of a run's data set.
+
+    Args:
+      config: the run's configuration.
+      count: images, spread over the split; the first caption of each is taken.
+      size: pixels of a side.
+
+    Returns:
+      (captions, [n, size, size, 3] uint8).
+    """
+    from mirrorgan_jax.data import pipeline
+
+    split = load_data(config).test
+    indices = protocols.sample_rows(len(split), count)
+    batches = pipeline.eval_batches(
+        split,
+        indices=indices,
+        captions=np.zeros(len(indices), int),
+        batch_size=len(indices),
+        image_size=size,
+        num_words=config.text.eval_words,
+    )
+    images = np.concatenate([batch["image"][batch["valid"]] for batch in batches])
+    return [split.texts[index][0] for index in indices], images
 
 
 def run(config, workdir, wanted):

@@ -86,6 +86,12 @@ def test_reference_survives_the_file(tmp_path):
     np.testing.assert_allclose(found.covariance, saved.covariance, rtol=1e-12)
 
 
+def test_protocol_may_hold_what_json_changes(tmp_path):
+    protocol = {"sizes": (64, 128)}
+    fid.save_reference(tmp_path / "a.npz", moments(RNG.normal(0, 1, (9, 2))), protocol)
+    assert fid.load_reference(tmp_path / "a.npz", protocol).count == 9
+
+
 def test_reference_of_another_protocol_is_named(tmp_path):
     fid.save_reference(tmp_path / "a.npz", moments(RNG.normal(0, 1, (9, 2))), PROTOCOL)
     with pytest.raises(ValueError, match="network = 'a' instead of 'b'"):
@@ -103,7 +109,32 @@ def test_changed_or_foreign_files_are_refused(tmp_path):
     np.savez(path, mu=values["mean"])
     with pytest.raises(ValueError, match="no reference statistics"):
         fid.load_reference(path, PROTOCOL)
+    np.savez(path, **{**values, "protocol": np.array("5")})
+    with pytest.raises(ValueError, match="no reference statistics"):
+        fid.load_reference(path, PROTOCOL)
     # Pickled objects are code: never read.
     np.savez(path, **{**values, "protocol": np.array(object())})
     with pytest.raises(ValueError, match="no reference statistics"):
+        fid.load_reference(path, PROTOCOL)
+
+
+@pytest.mark.parametrize("damage", ["absent", "empty", "text", "array", "cut", "flip"])
+def test_damaged_files_are_refused(tmp_path, damage):
+    path = tmp_path / "a.npz"
+    fid.save_reference(path, moments(RNG.normal(0, 1, (9, 2))), PROTOCOL)
+    whole = path.read_bytes()
+    if damage == "absent":
+        path.unlink()
+    elif damage == "array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:
+        at = whole.index(b"covariance.npy") + 140  # in its numbers
+        flipped = whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :]
+        path.write_bytes(
+            {"empty": b"", "text": b"a,b\n1,2\n", "cut": whole[:600], "flip": flipped}[
+                damage
+            ]
+        )
+    with pytest.raises(ValueError, match="a.npz: no reference statistics of ours"):
         fid.load_reference(path, PROTOCOL)

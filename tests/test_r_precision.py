@@ -79,3 +79,29 @@ def test_r_precision_refuses_codes_that_are_not_finite(bad, which):
 def test_r_precision_refuses_pools_that_do_not_fit():
     with pytest.raises(ValueError, match="allowed are 0 to 2"):
         r_precision.r_precision(np.eye(3), np.eye(3), [[0, 3], [1, 0], [2, 0]])
+
+
+def test_folds_are_equal_parts_of_the_shuffled_images():
+    rng = np.random.default_rng(0)
+    images, sentences = rng.normal(size=(2, 43, 8))
+    sentences += images
+    pools = r_precision.caption_pools(43, pool_size=9, seed=0)
+    found = r_precision.r_precision(images, sentences, pools, folds=4, seed=7)
+    hits = r_precision.own_ranks(images, sentences, pools) == 0
+    assert 0 < hits.mean() < 1
+    # By hand: 43 images are parts of 11, 11, 11 and 10, none is dropped.
+    order = np.random.default_rng(7).permutation(43)
+    cuts = (0, 11, 22, 33, 43)
+    shares = [
+        hits[order[a:b]].sum() / (b - a) for a, b in zip(cuts, cuts[1:], strict=False)
+    ]
+    assert found["fold_mean"] == pytest.approx(np.mean(shares), rel=1e-12)
+    assert found["fold_deviation"] == pytest.approx(np.std(shares), rel=1e-12)
+    assert found["top1"] == pytest.approx(hits.mean(), rel=1e-12)
+
+
+def test_fewer_images_than_folds_have_no_folds():
+    pools = r_precision.caption_pools(4, pool_size=3, seed=0)
+    few = r_precision.r_precision(np.eye(4), np.eye(4), pools, folds=5)
+    assert "fold_mean" not in few and "fold_deviation" not in few
+    assert r_precision.r_precision(np.eye(4), np.eye(4), pools, folds=4)["fold_mean"]

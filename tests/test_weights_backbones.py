@@ -94,3 +94,11 @@ def test_absent_file_names_its_source(tmp_path):
         backbones.resnet152(tmp_path / "none.safetensors")
     with pytest.raises(ValueError, match="safetensors"):
         backbones.inception_v3(tmp_path / "inception.pth")
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>not found</html>", b"\x08" + bytes(7)])
+def test_broken_file_is_refused(tmp_path, data):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="a.safetensors: no whole .safetensors file"):
+        backbones.resnet152(path)

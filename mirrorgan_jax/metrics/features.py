@@ -93,15 +93,23 @@ def load(kind, path):
             f"config.eval.inception is empty: give the .safetensors file of {kind},"
             f" from {backbones.SOURCES[kind]}"
         )
-    module, variables = backbones.inception_classifier(path, kind)
+    try:
+        module, variables = backbones.inception_classifier(path, kind)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"config.eval.inception: {error}") from None
     fid = kind == "inception_fid"
 
     def apply(variables, images):
+        # The others take [-1, 1]: torchvision's network brings ImageNet's mean and
+        # deviation back to it (transform_input), StackGAN's was trained on it.
         images = _like_tensorflow_1(images) if fid else _half_pixel(images)
         if fid:
             # The graph takes (x - 128) / 128 of bytes x.
             images = ((images + 1) * 127.5 - 128) / 128
         features, logits = module.apply(variables, images)
+        if fid:
+            # Published Inception Scores leave out the bias of this graph's classifier.
+            logits -= variables["params"]["fc"]["bias"]
         return features, (jax.nn.log_softmax(logits, -1),)
 
     return FeatureNetwork(

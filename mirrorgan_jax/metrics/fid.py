@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import zipfile
 
 import numpy as np
 from etils import epath
@@ -166,14 +167,18 @@ def load_reference(path, protocol):
         data = io.BytesIO(epath.Path(path).read_bytes())
         with np.load(data, allow_pickle=False) as stored:
             *arrays, text, digest = (stored[name] for name in names)
-        text, saved = str(text), json.loads(str(text))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        text, saved = str(text), dict(json.loads(str(text)))
+    # A cut or changed archive, an .npy file, and text each fail in a way of their own.
+    except (
+        OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile
+    ) as error:  # fmt: skip
         raise ValueError(
-            f"{path}: no reference statistics of ours ({error}); allowed is an .npz"
-            f" file with {', '.join(names)}"
+            f"{path}: no reference statistics of ours ({type(error).__name__}); allowed"
+            f" is an .npz file with {', '.join(names)}"
         ) from None
     if _digest(arrays, text) != str(digest):
         raise ValueError(f"{path}: contents do not fit their SHA-256; make it anew")
+    protocol = json.loads(json.dumps(protocol))  # tuples are lists, as in the file
     for key in sorted(set(saved) | set(protocol)):
         if saved.get(key) != protocol.get(key):
             raise ValueError(

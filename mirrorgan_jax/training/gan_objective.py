@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mirrorgan_jax import sharding
 from mirrorgan_jax.losses import adversarial, captioning, damsm
 
 
@@ -104,10 +105,15 @@ def discriminator_gradients(module, network, real, fake, sentence, weights):
 def _matching_loss(image_encoder, variables, images, captions, gammas):
     """L_DAMSM of generated images [B, q, q, 3], the encoder in inference mode."""
     regions, code = image_encoder.apply(variables, images, train=False)
+    # The loss splits captions over `spatial`. Without this the compiler carries that
+    # split into the generator, where it gets a kernel's gradient wrong.
+    words, mask, sentence = map(
+        sharding.gather_rows, (captions.words, captions.mask, captions.sentence)
+    )
     gamma1, gamma2, gamma3 = gammas
     return damsm.damsm_loss(
-        regions, captions.words, captions.mask, code, captions.sentence,
-        captions.class_id, gamma1=gamma1, gamma2=gamma2, gamma3=gamma3,
+        regions, words, mask, code, sentence, captions.class_id,
+        gamma1=gamma1, gamma2=gamma2, gamma3=gamma3,
     )[0]  # fmt: skip
 
 

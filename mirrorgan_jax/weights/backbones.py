@@ -32,9 +32,15 @@ def _read(path, network, heads=_HEADS):
             f"{path} does not exist: it must hold the weights of {network} as"
             f" .safetensors, from {SOURCES[network]}"
         )
-    from safetensors import numpy as safetensors
+    import safetensors
+    from safetensors import numpy as safetensors_numpy
 
-    tensors = safetensors.load(path.read_bytes())
+    try:
+        tensors = safetensors_numpy.load(path.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{path}: no whole .safetensors file ({error}); fetch or convert it again"
+        ) from None
     return {
         name: value.astype(np.float32)
         for name, value in tensors.items()

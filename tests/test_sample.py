@@ -1,0 +1,102 @@
+"""Captions to pictures from the command line."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mirrorgan_jax import sample
+
+CAPTION = "this red bird has blue wings"
+
+
+@pytest.fixture
+def run(uninterrupted, tmp_path, capsys):
+    """Runs the command; returns (status, output, errors, {name: path})."""
+
+    def command(*flags, workdir=uninterrupted.workdir, out="out"):
+        folder = tmp_path / out
+        status = sample.cli(
+            ["sample", f"--workdir={workdir}", f"--out={folder}", *flags]
+        )
+        said = capsys.readouterr()
+        found = {p.name: p for p in folder.glob("*")} if folder.exists() else {}
+        return status, said.out, said.err, found
+
+    return command
+
+
+def pixels(found):
+    return [np.asarray(Image.open(path)) for _, path in sorted(found.items())]
+
+
+def test_images_tell_how_they_were_made(run):
+    status, out, err, found = run(f"--caption={CAPTION}", "--n=3", "--seed=7")
+    assert status == 0, err
+    assert len(found) == 4 and "3 images" in out
+    images = [path for name, path in found.items() if "sheet" not in name]
+    for index, path in enumerate(sorted(images)):
+        read = Image.open(path)
+        assert read.size == (32, 32)
+        assert read.text["caption"] == CAPTION and read.text["seed"] == "7"
+        assert read.text["index"] == str(index) and read.text["step"] == "6"
+
+
+def test_seed_decides_the_pictures(run):
+    flags = (f"--caption={CAPTION}", "--n=2")
+    one, same = (pixels(run(*flags, out=name)[3]) for name in "ab")
+    other = pixels(run(*flags, "--seed=1", out="c")[3])
+    for first, second, third in zip(one, same, other, strict=True):
+        np.testing.assert_array_equal(first, second)
+        assert first.shape != third.shape or (first != third).any()
+
+
+def test_truncation_zero_makes_all_images_one(run):
+    *images, _ = pixels(run(f"--caption={CAPTION}", "--n=3", "--truncation=0")[3])
+    np.testing.assert_array_equal(images[0], images[1])
+    np.testing.assert_array_equal(images[0], images[2])
+
+
+def test_unknown_words_are_named_with_near_ones(run):
+    status, out, _, _ = run("--caption=a redd bird with xyzzy", "--n=1")
+    assert status == 0
+    assert "unknown word 'redd' is left out; near it are red" in out
+    assert "unknown word 'xyzzy' is left out" in out
+
+
+def test_captions_of_a_file_get_a_sheet_each(run, tmp_path):
+    path = tmp_path / "captions.txt"
+    path.write_text(f"{CAPTION}\na green bird\n")
+    status, _, err, found = run(f"--captions_file={path}", "--n=1")
+    assert status == 0, err
+    assert sum("sheet" in name for name in found) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "no caption"),
+        (["--caption="], "--caption number 1"),
+        (["--caption=xyzzy"], "xyzzy"),
+        ([f"--caption={CAPTION}", "--n=0"], "n"),
+        ([f"--caption={CAPTION}", "--truncation=-1"], "truncation"),
+        (["--captions_file=none.txt"], "none.txt"),
+        ([CAPTION], "is no flag"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(run, flags, message):
+    status, _, err, found = run(*flags)
+    assert status == 1 and not found
+    assert err.startswith("error") and message in err and err.count("\n") == 1
+
+
+def test_an_empty_line_is_named_by_file_and_line(run, tmp_path):
+    path = tmp_path / "captions.txt"
+    path.write_text(f"{CAPTION}\n\n{CAPTION}\n")
+    status, _, err, found = run(f"--captions_file={path}")
+    assert status == 1 and not found and f"{path} line 2" in err
+
+
+def test_unfinished_runs_are_refused(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    status, _, err, _ = run(f"--caption={CAPTION}", workdir=tmp_path / "run")
+    assert status == 1 and "there is no gan checkpoint" in err
