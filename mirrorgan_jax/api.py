@@ -1,16 +1,18 @@
-"""A finished run as one object: captions in, images, attention and texts out.
+"""A finished run as one object: captions to images, maps and redescriptions.
 
-    model = api.Model.load("runs/toybirds")
-    images = model.generate(["a red bird with a blue wing"], n=4).images[-1]
-
-Images are NumPy arrays in [-1, 1]; everything random comes from the seed.
+```
+model = api.Model.load("runs/toybirds")
+made = model.generate(["a small red bird"], seed=0, n=4)
+made.images[-1]                                # [4, q, q, 3] in [-1, 1]
+model.redescribe(made.images[-1], 8)           # 4 strings
+model.caption_scores(made.images[-1], made.captions)
+```
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import dataclasses
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -19,17 +21,16 @@ from mirrorgan_jax import networks, prompts, sharding, text, workdirs
 from mirrorgan_jax.losses import captioning
 from mirrorgan_jax.training import gan_objective
 
-# Rows of one call of a network: one compilation serves any number of them.
-_CHUNK = 8
+_MAX_SEED = 2**31 - 1
 
 
 class Features(NamedTuple):
-    """Captions as STEM encodes them (Eq. 1).
+    """What GLAM is given of captions.
 
     Attributes:
-      sentence: [N, D] sentence vectors.
-      words: [N, T, D] word features.
-      mask: [N, T] bool, True on real words.
+      sentence: [n, D] sentence vectors.
+      words: [n, T, D] word features, zero at padding.
+      mask: [n, T] bool, True on real words.
     """
 
     sentence: np.ndarray
@@ -37,37 +38,30 @@ class Features(NamedTuple):
     mask: np.ndarray
 
 
-class Synthesis(NamedTuple):
-    """What GLAM makes of features and noise.
+@dataclasses.dataclass(frozen=True)
+class Generated:
+    """Images of captions; image j of caption i stands at i * n + j.
 
     Attributes:
-      images: tuple of [N, q, q, 3] in [-1, 1] of every stage, coarse to fine.
-      word_maps: tuple of [N, q, q, T] of every later stage, q being the size of the
-        stage before; they sum to 1 over T. None where word attention is off.
-      sentence_maps: tuple of [N, q, q, M] likewise; they sum to 1 over M (over the
-        pixels where the configuration says "spatial").
-    """
-
-    images: tuple
-    word_maps: tuple
-    sentence_maps: tuple
-
-
-class Generated(NamedTuple):
-    """Images of captions; row c * n + j is image j of caption c.
-
-    Attributes:
-      images, word_maps, sentence_maps: as in `Synthesis`.
-      captions: N texts, each as often as it has images.
+      images: tuple of [N, q, q, 3] float32 in [-1, 1], coarse to fine.
+      word_maps: tuple of [N, q, q, T] for every stage after the first, q being the
+        size of the stage before; weights that sum to 1 over the words. None in the
+        place of a stage without them.
+      sentence_maps: tuple of [N, q, q, M] likewise; they sum to 1 over the channels
+        (over the positions with `config.gan.sentence_softmax_axis` = "spatial").
+      z, eps: [N, Z] and [N, D'] the noise as the networks saw it, truncated.
+      captions: the caption of each image.
       tokens: [N, T] int32, 0 at padding.
-      words: N lists of the words that the networks see.
-      unknown: N lists of words that were left out, being in no vocabulary.
-      cut: N lists of known words that were left out, T coming before them.
+      words: the words of each image's caption, in the order of T.
+      unknown: the words of each caption (not image) that were dropped.
+      cut: the words of each caption that were beyond the longest.
     """
 
     images: tuple
     word_maps: tuple
     sentence_maps: tuple
+    z: np.ndarray
+    eps: np.ndarray
     captions: list
     tokens: np.ndarray
     words: list
@@ -75,276 +69,282 @@ class Generated(NamedTuple):
     cut: list
 
 
-def draw_noise(seed, numbers, z_dim, condition_dim):
-    """Noise of images, each a function of the seed and of the image's number.
-
-    Args:
-      seed: integer from 0 to 2**32 - 1.
-      numbers: of the images, n integers from 0.
-      z_dim, condition_dim: Z and C'.
-
-    Returns:
-      z [n, Z] and eps [n, C'], standard normal.
-
-    Raises:
-      ValueError: the seed is out of range.
-    """
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed = {seed}: allowed are 0 to {2**32 - 1}")
-
-    def draw(number):
-        key = jax.random.fold_in(jax.random.key(seed), number)
-        return gan_objective.noise(key, 1, z_dim, condition_dim)
-
-    z, eps = jax.vmap(draw)(jnp.asarray(numbers))
-    return np.asarray(z[:, 0]), np.asarray(eps[:, 0])
-
-
-def _in_chunks(function, variables, *arrays):
-    """`function(variables, *rows)` of arrays, `_CHUNK` rows a call, the last filled."""
-    total, parts = len(arrays[0]), []
-    for start in range(0, total, _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, total))
-        found = function(variables, *[a[np.resize(rows, _CHUNK)] for a in arrays])
-        parts.append(jax.tree.map(lambda x: np.asarray(x)[: len(rows)], found))  # noqa: B023
-    return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
-
-
-def _functions(config, vocab_size):
-    """{name: jitted function of variables and rows} of the networks."""
-    text_encoder = networks.text_encoder(config, vocab_size)
-    glam = networks.generator(config)
-    captioner = networks.captioner(config, vocab_size)
-    num_words = config.text.eval_words
-
-    def encode(variables, tokens, length):
-        found = gan_objective.encode_captions(text_encoder, variables, tokens, length)
-        return Features(found.sentence, found.words, found.mask)
-
-    def generate(variables, z, eps, sentence, words, mask):
-        found = glam.apply(variables, z, eps, sentence, words, mask, train=False)
-        return Synthesis(found.images, found.word_attention, found.sentence_attention)
-
-    def redescribe(variables, images):
-        return captioner.apply(variables, images, num_words, method="redescribe")
-
-    def score(variables, images, tokens, length):
-        logits = captioner.apply(variables, images, tokens, train=False)
-        return jax.vmap(
-            lambda *row: captioning.caption_loss(
-                *[x[None] for x in row], reduction="mean"
-            )
-        )(logits, tokens, length)
-
-    return {f.__name__: jax.jit(f) for f in (encode, generate, redescribe, score)}
-
-
 class Model:
-    """STEM, GLAM and STREAM of a run, ready to use on the first device.
+    """STEM, GLAM and, where the run has one, STREAM; made by `Model.load`.
 
     Attributes:
-      config: the run's configuration.
-      vocab: `text.Vocabulary`.
+      config: configuration of the run.
+      vocab: its `text.Vocabulary`.
+      workdir: its folder.
       step: training step of the generator's moving average.
-      workdir: the run's folder, as it was given.
-      sizes: pixels of the generator's stages, coarse to fine.
-      chunk: images that are made at once; more are made in several calls.
-      has_stream: whether the run has STREAM; without it nothing is redescribed.
+      sizes: image sizes of the stages, coarse to fine.
+      num_words: T, the words of the longest caption.
+      chunk: images that are computed at a time.
+      has_stream: whether images can be redescribed.
     """
 
-    def __init__(
-        self, config, vocab, *, step, stem, generator, stream=None, workdir=""
-    ):
-        """Takes weights that are in memory; `load` reads a run's.
-
-        Args:
-          config: the configuration.
-          vocab: `text.Vocabulary`.
-          step: training step of the generator.
-          stem, generator, stream: {"params", "batch_stats"} of each network; `stream`
-            None where there is none.
-          workdir: where they come from.
-        """
-        self.config, self.vocab, self.step = config, vocab, step
-        self.workdir, self.chunk = workdir, _CHUNK
+    def __init__(self, config, words, workdir, *, step, stem, generator, stream, chunk):
+        self.config, self.vocab = config, text.Vocabulary(words)
+        self.workdir, self.step, self.chunk = workdir, step, chunk
         self.sizes = configs.stage_sizes(config.gan)
-        self.has_stream = stream is not None
-        self._stem, self._generator, self._stream = stem, generator, stream
-        self._functions = _functions(config, len(vocab))
+        self.num_words, self.has_stream = config.text.eval_words, stream is not None
+        self._stem, self._ema, self._stream = stem, generator, stream
+        self._make_functions()
+
+    def _make_functions(self):
+        """The compiled functions, all on batches of one size."""
+        c, size = self.config, len(self.vocab)
+        text_encoder, generator = networks.text_encoder(c, size), networks.generator(c)
+        captioner = networks.captioner(c, size)
+
+        def encode(variables, tokens, length):
+            found = gan_objective.encode_captions(
+                text_encoder, variables, tokens, length
+            )
+            return Features(found.sentence, found.words, found.mask)
+
+        def draw(variables, features, z, eps):
+            return generator.apply(
+                variables, z, eps, features.sentence, features.words, features.mask,
+                train=False,
+            )  # fmt: skip
+
+        def redescribe(variables, images):
+            return captioner.apply(
+                variables, images, self.num_words, method="redescribe"
+            )
+
+        def score(variables, images, tokens, length):
+            logits = captioner.apply(variables, images, tokens, train=False)
+            loss = jax.vmap(
+                lambda row, ids, count: captioning.caption_loss(
+                    row[None], ids[None], count[None], reduction="mean"
+                )
+            )
+            return loss(logits, tokens, length)
+
+        def noise(key, numbers):
+            keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+            z, eps = jax.vmap(
+                lambda k: gan_objective.noise(k, 1, c.gan.z_dim, c.gan.condition_dim)
+            )(keys)
+            return z[:, 0], eps[:, 0]
+
+        self._encode, self._draw, self._noise = map(jax.jit, (encode, draw, noise))
+        self._redescribe, self._score = jax.jit(redescribe), jax.jit(score)
 
     @classmethod
-    def load(cls, workdir) -> "Model":
-        """The model of a run, at the checkpoint that its configuration prefers.
+    def load(cls, workdir, *, chunk=8):
+        """Opens a run on the first device.
 
         Args:
-          workdir: the run's folder, local or a bucket; STEM and STREAM may lie in
-            the one that the run was started from (`weights.pretrained`).
+          workdir: the run's folder, local or a bucket; its generator may still be
+            training, STEM and STREAM are finished.
+          chunk: images made at a time. Everything is padded to it, so that each
+            function is compiled once and an image does not depend on its neighbours.
 
         Raises:
-          FileNotFoundError: there is no such folder, or it has no generator yet.
-          ValueError: STEM or STREAM is not finished, or does not fit.
+          FileNotFoundError: no such folder, or a stage has no checkpoint.
+          ValueError: a stage is not finished, or `chunk` is not positive.
         """
+        if chunk < 1:
+            raise ValueError(f"chunk = {chunk}: allowed are 1 and more")
         if not epath.Path(workdir).exists():
             raise FileNotFoundError(f"workdir {workdir} does not exist")
         config, words = workdirs.read_settings(workdir)
-        mesh = sharding.create_mesh(1, 1, jax.devices()[:1])
+        mesh = sharding.create_mesh(devices=jax.local_devices()[:1])
         step, generator = workdirs.load_generator(config, workdir, mesh)
-        stream = None
-        if workdirs.finished_steps(workdirs.home(config, workdir, "stream"), "stream"):
-            stream = workdirs.load_stream(config, workdir, mesh)
+        home = workdirs.home(config, workdir, "stream")
+        done = workdirs.finished_steps(home, "stream") >= config.stream.num_steps
+        # One that the generator learned from must be there; another may be.
+        wanted = done or config.gan.lambda_stream
         return cls(
             config,
-            text.Vocabulary(words),
+            words,
+            workdir,
             step=step,
             stem=workdirs.load_stem(config, workdir, mesh)["text"],
             generator=generator,
-            stream=stream,
-            workdir=workdir,
+            stream=workdirs.load_stream(config, workdir, mesh) if wanted else None,
+            chunk=chunk,
         )
 
-    def read(self, captions: Sequence[str], names=None) -> list[prompts.Caption]:
-        """`prompts.read` with the run's vocabulary and caption length."""
-        num_words = self.config.text.eval_words
-        return prompts.read(captions, self.vocab, num_words=num_words, names=names)
-
-    def _tokens(self, read):
-        """Token ids [n, T] and lengths [n] of captions that were read."""
-        num_words = self.config.text.eval_words
-        ids = [text.pad(self.vocab.encode(c.words), num_words) for c in read]
-        length = [len(caption.words) for caption in read]
-        return np.array(ids, np.int32), np.array(length, np.int32)
-
-    def features(self, captions: Sequence[str]) -> Features:
-        """Features of captions; errors as `read`."""
-        tokens, length = self._tokens(self.read(captions))
-        return _in_chunks(self._functions["encode"], self._stem, tokens, length)
-
-    def noise(self, seed: int, numbers: Sequence[int]):
-        """z [n, Z] and eps [n, C'] of `draw_noise` in this model's sizes."""
-        c = self.config.gan
-        return draw_noise(seed, numbers, c.z_dim, c.condition_dim)
-
-    def synthesize(self, features: Features, z, eps) -> Synthesis:
-        """Images of features, which need not be any caption's own (Eq. 3).
-
-        Args:
-          features: of N captions, or of points between captions.
-          z, eps: [N, Z] and [N, C'] noise, taken as they are.
-        """
-        rows = (np.asarray(z, np.float32), np.asarray(eps, np.float32), *features)
-        return _in_chunks(self._functions["generate"], self._generator, *rows)
-
-    def generate(
-        self,
-        captions: Sequence[str],
-        *,
-        seed: int = 0,
-        n: int = 1,
-        truncation: float = 1.0,
-        z: Any = None,
-        eps: Any = None,
-    ) -> Generated:
-        """Images of captions.
-
-        The noise is a function of the seed and of an image's number among its
-        caption's: image j of every caption of a call, and of every call with the same
-        seed, has the same, so that what differs comes from the words.
-
-        Args:
-          captions: sequence of strings. Words that the vocabulary lacks are left out,
-            as are those after `config.text.eval_words`; the result tells which.
-          seed: of the noise.
-          n: images a caption.
-          truncation: factor of z and eps: 1 is what was trained, 0 gives every image
-            of a caption the mean of both.
-          z, eps: [len(captions) * n, Z] and [len(captions) * n, C'] to take in place
-            of what would be drawn.
+    def read(self, captions, names=None):
+        """`prompts.read` with this model's words: a list of `prompts.Caption`.
 
         Raises:
-          ValueError: a caption has no known word; seed, n or truncation is out of
-            range; z or eps has another shape.
+          ValueError: a caption has no word, or none that the vocabulary has.
+        """
+        return prompts.read(captions, self.vocab, num_words=self.num_words, names=names)
+
+    def _tokens(self, read):
+        """Token ids [n, T] and lengths [n] of `Caption`s."""
+        ids = [text.pad(self.vocab.encode(c.words), self.num_words) for c in read]
+        length = [len(c.words) for c in read]
+        return np.array(ids, np.int32), np.array(length, np.int32)
+
+    def _chunked(self, function, variables, *arrays):
+        """`function` over rows of trees of arrays, chunk by chunk, as NumPy."""
+        count, parts = len(jax.tree.leaves(arrays)[0]), []
+        for start in range(0, count, self.chunk):
+            rows = np.arange(start, min(start + self.chunk, count))
+            padded = np.resize(rows, self.chunk)
+            chunk = jax.tree.map(lambda x: np.asarray(x)[padded], arrays)  # noqa: B023
+            made = jax.device_get(function(variables, *chunk))
+            parts.append(jax.tree.map(lambda x: x[: len(rows)], made))  # noqa: B023
+        return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+
+    def noise(self, seed, numbers):
+        """(z [n, Z], eps [n, D']) of images, a function of seed and number alone.
+
+        Args:
+          seed: 0 or more.
+          numbers: n numbers of images.
+
+        Raises:
+          ValueError: the seed is out of range.
+        """
+        if not 0 <= seed <= _MAX_SEED:
+            raise ValueError(f"seed = {seed}: allowed are 0 to {_MAX_SEED}")
+        numbers = np.asarray(numbers, np.int32)
+        return self._chunked(self._noise, jax.random.key(seed), numbers)
+
+    def features(self, captions):
+        """`Features` of captions, which are read as `read` does."""
+        return self._chunked(
+            self._encode, self._stem, *self._tokens(self.read(captions))
+        )
+
+    def synthesize(self, features, z, eps):
+        """Images and maps of features and noise.
+
+        Args:
+          features: `Features` of n rows.
+          z: [n, Z].
+          eps: [n, D'].
+
+        Returns:
+          `models.glam.GeneratorOutput` of NumPy arrays.
+        """
+        made = self._chunked(self._draw, self._ema, features, z, eps)
+        images = tuple(np.asarray(image, np.float32) for image in made.images)
+        return made._replace(images=images)
+
+    def generate(self, captions, *, seed=0, n=1, truncation=1.0, z=None, eps=None):
+        """Images of captions.
+
+        Image j of a caption has the noise of (seed, j), whatever the caption: another
+        caption with the same seed differs by its words alone.
+
+        Args:
+          captions: strings; words that the vocabulary does not have are dropped,
+            words beyond the longest caption are cut, and both are reported.
+          seed: of the noise, 0 or more.
+          n: images a caption.
+          truncation: factor of z and of eps, the noise of the conditioning
+            augmentation (Eq. 2); 1 is the model's distribution, 0 its mean, the same
+            image every time.
+          z, eps: [len(captions) * n, Z] and [..., D'] in the place of drawn noise.
+
+        Returns:
+          `Generated`.
+
+        Raises:
+          ValueError: an option is out of range, the noise has another shape, or a
+            caption is refused by `read`.
         """
         if n < 1:
             raise ValueError(f"n = {n}: allowed are 1 and more")
         if not 0 <= truncation < float("inf"):
             raise ValueError(f"truncation = {truncation}: allowed are 0 and more")
         read = self.read(captions)
+        own = self.noise(seed, np.tile(np.arange(n), len(read)))
         noise = []
-        drawn = self.noise(seed, range(n))
-        for name, own, given in zip(("z", "eps"), drawn, (z, eps), strict=True):
-            own = np.tile(own, (len(read), 1))
-            given = own if given is None else np.asarray(given, np.float32)
-            if given.shape != own.shape:
-                shapes = f"{given.shape}: allowed is {own.shape}"
-                raise ValueError(f"{name} has shape {shapes}")
-            noise.append(np.float32(truncation) * given)
-        rows = np.repeat(np.arange(len(read)), n)
-        features = Features(*(array[rows] for array in self.features(captions)))
-        seen = [read[row] for row in rows]
+        for name, given, drawn in zip(("z", "eps"), (z, eps), own, strict=True):
+            values = drawn if given is None else np.asarray(given, np.float32)
+            if values.shape != drawn.shape:
+                raise ValueError(
+                    f"{name} has shape {list(values.shape)}: allowed is"
+                    f" {list(drawn.shape)}"
+                )
+            noise.append(values * np.float32(truncation))
+        features = jax.tree.map(lambda x: np.repeat(x, n, 0), self.features(captions))
+        made = self.synthesize(features, *noise)
         return Generated(
-            *self.synthesize(features, *noise),
-            captions=[caption.text for caption in seen],
-            tokens=self._tokens(seen)[0],
-            words=[caption.words for caption in seen],
-            unknown=[caption.unknown for caption in seen],
-            cut=[caption.cut for caption in seen],
+            images=made.images,
+            word_maps=made.word_attention,
+            sentence_maps=made.sentence_attention,
+            z=noise[0],
+            eps=noise[1],
+            captions=[c.text for c in read for _ in range(n)],
+            tokens=np.repeat(self._tokens(read)[0], n, 0),
+            words=[c.words for c in read for _ in range(n)],
+            unknown=[c.unknown for c in read],
+            cut=[c.cut for c in read],
         )
 
-    def redescribe(self, images, num_words: int | Sequence[int]) -> list[str]:
-        """STREAM's most likely texts of images, word by word (Eq. 6).
-
-        Args:
-          images: [N, S, S, 3] in [-1, 1].
-          num_words: of each text, or of all, 1 to `config.text.eval_words`: captions
-            have no end token, so that STREAM never ends by itself.
-
-        Raises:
-          ValueError: the run has no STREAM, or an argument is out of range.
-        """
-        images = self._seen(images)
-        most = self.config.text.eval_words
-        if np.shape(num_words) not in ((), (len(images),)):
+    def _need_stream(self, images):
+        if not self.has_stream:
             raise ValueError(
-                f"num_words = {num_words}: allowed is one, or {len(images)} of them"
+                f"{self.workdir} has no STREAM (gan.lambda_stream = 0): its images"
+                " cannot be redescribed"
             )
-        lengths = np.broadcast_to(num_words, len(images))
-        if lengths.min() < 1 or lengths.max() > most:
-            raise ValueError(f"num_words = {num_words}: allowed are 1 to {most}")
-        ids = _in_chunks(self._functions["redescribe"], self._stream, images)
-        return [
-            self.vocab.decode(row[:length])
-            for row, length in zip(ids, lengths, strict=True)
-        ]
+        shape = np.shape(images)
+        if len(shape) != 4 or not shape[0] or shape[3] != 3 or shape[1] != shape[2]:
+            raise ValueError(
+                f"images have shape {list(shape)}: allowed is [n, q, q, 3], n >= 1"
+            )
+        if not np.issubdtype(np.asarray(images).dtype, np.floating):
+            raise ValueError("images are integers: allowed are floats in [-1, 1]")
+        return np.asarray(images, np.float32)
 
-    def caption_scores(self, images, captions: Sequence[str]) -> np.ndarray:
-        """How far captions are from what STREAM sees (Eq. 8, the mean over words).
+    def redescribe(self, images, num_words):
+        """STREAM's most likely words for images.
 
         Args:
-          images: [N, S, S, 3] in [-1, 1].
-          captions: N strings.
+          images: [n, q, q, 3] in [-1, 1].
+          num_words: words of a text, one number or one for each image: the
+            vocabulary has no word that ends a text.
 
         Returns:
-          [N] mean cross entropy a word in nats; lower fits better.
+          n strings.
 
         Raises:
-          ValueError: the run has no STREAM, or the captions do not fit the images.
+          ValueError: the run has no STREAM, or a number of words is out of range.
         """
-        images, read = self._seen(images), self.read(captions)
-        if len(images) != len(read):
+        images = self._need_stream(images)
+        if np.shape(num_words) not in ((), (len(images),)):
+            raise ValueError(
+                f"num_words = {num_words}: allowed is one number, or one for each of"
+                f" {len(images)} images"
+            )
+        counts = np.broadcast_to(num_words, len(images))
+        if not (1 <= counts.min() and counts.max() <= self.num_words):
+            raise ValueError(
+                f"num_words = {num_words}: allowed are 1 to {self.num_words}"
+            )
+        ids = self._chunked(self._redescribe, self._stream, images)
+        return [
+            " ".join(self.vocab.words[i] for i in row[:count])
+            for row, count in zip(ids, counts, strict=True)
+        ]
+
+    def caption_scores(self, images, captions):
+        """How well captions fit images: STREAM's mean cross entropy a word (Eq. 8).
+
+        Args:
+          images: [n, q, q, 3] in [-1, 1].
+          captions: n strings, read as `read` does.
+
+        Returns:
+          [n] float32 in nats; lower is better.
+
+        Raises:
+          ValueError: the run has no STREAM, or a caption is refused.
+        """
+        images, read = self._need_stream(images), self.read(captions)
+        if len(read) != len(images):
             raise ValueError(
                 f"{len(read)} captions for {len(images)} images: allowed is one each"
             )
-        rows = self._tokens(read)
-        return _in_chunks(self._functions["score"], self._stream, images, *rows)
-
-    def _seen(self, images):
-        if not self.has_stream:
-            raise ValueError("this run has no STREAM: nothing can be redescribed")
-        images = np.asarray(images)
-        good = images.ndim == 4 and images.shape[3] == 3 and len(images)
-        if not good or not np.issubdtype(images.dtype, np.floating):
-            raise ValueError(
-                f"images have shape {images.shape} and type {images.dtype}: allowed is"
-                " [N, S, S, 3] of floats in [-1, 1]"
-            )
-        return images.astype(np.float32)
+        return self._chunked(self._score, self._stream, images, *self._tokens(read))

@@ -14,7 +14,7 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from mirrorgan_jax import commands, runs
+from mirrorgan_jax import commands
 
 FIGURES = ("methods", "stages", "swap", "interpolation", "redescription")
 _TRUTH = (".png", ".jpg", ".jpeg")
@@ -139,6 +139,8 @@ def _examples(values, model):
     if values.from_test:
         if captions or values.truth:
             raise ValueError("--from_test brings its own captions and real images")
+        from mirrorgan_jax import runs
+
         return runs.test_examples(model.config, values.from_test, model.sizes[-1])
     if not captions:
         raise ValueError("no caption: give --caption='a small red bird' or --from_test")

@@ -1,187 +1,175 @@
-"""Attention maps as heat maps over generated images (Figures 5 and 6).
-
-Word maps are Eq. 4's weights beta, sentence maps Eq. 5's; both belong to the features
-that a stage starts from, so that they are as coarse as the stage before.
-"""
+"""Attention maps over images: Figures 5 and 6 of the paper."""
 
 import numpy as np
 
 from mirrorgan_jax import sheets
 
-# Dark to light in even steps of lightness, so that grey prints keep the order.
-_ANCHORS = np.array(
-    [(26, 22, 66), (98, 33, 120), (182, 54, 101), (240, 118, 60), (252, 236, 164)],
-    np.float32,
+# Anchors of the heat map, cold to hot; their luminance rises throughout.
+_HEAT = (
+    (13, 8, 43),
+    (72, 20, 110),
+    (151, 36, 110),
+    (216, 72, 66),
+    (247, 144, 40),
+    (250, 242, 168),
 )
-_OPACITY = 0.65
+_SHARE = 0.7  # of the heat map in an overlay; the rest is the image in grey
+_CHANGED = (176, 0, 32)
 
 
-def colors(values):
-    """Colours of values in [0, 1].
-
-    Args:
-      values: any shape; what lies outside takes the nearest end.
-
-    Returns:
-      [..., 3] float32 in [0, 255], from dark blue over red to light yellow.
-    """
-    values = np.clip(np.asarray(values, np.float32), 0, 1)
-    places = np.linspace(0, 1, len(_ANCHORS))
-    channels = [np.interp(values, places, channel) for channel in _ANCHORS.T]
-    return np.stack(channels, -1).astype(np.float32)
+def heat_colors(values):
+    """Colours uint8 [..., 3] of values [...] in [0, 1]; what is outside is clipped."""
+    values = np.clip(np.asarray(values, np.float64), 0, 1)
+    places = np.linspace(0, 1, len(_HEAT))
+    channels = [np.interp(values, places, anchors) for anchors in np.transpose(_HEAT)]
+    return np.rint(np.stack(channels, -1)).astype(np.uint8)
 
 
-def heat(image, weights, *, cell):
-    """A heat map over an image.
+def overlay(image, values):
+    """A map as colours over an image in grey.
+
+    The map's own smallest value is cold and its largest hot; a map of one value is
+    cold everywhere.
 
     Args:
       image: [q, q, 3] in [-1, 1] or uint8.
-      weights: [h, w]; the colours run from its smallest to its largest value, and a
-        map of one value is all dark.
-      cell: pixels of the result.
+      values: [h, w], h and w at most q; its coarse pixels stay visible.
 
     Returns:
-      [cell, cell, 3] uint8.
+      [q, q, 3] uint8.
     """
-    from PIL import Image
-
-    weights = np.asarray(weights, np.float32)
-    spread = weights.max() - weights.min()
-    scaled = (weights - weights.min()) / (spread if spread > 0 else 1)
-    smooth = Image.fromarray(scaled).resize((cell, cell), Image.Resampling.BILINEAR)
-    grey = np.asarray(sheets.tile(image, cell).convert("L"), np.float32)[..., None]
-    mixed = _OPACITY * colors(np.asarray(smooth)) + (1 - _OPACITY) * grey
+    image, values = sheets.to_uint8(image), np.asarray(values, np.float64)
+    low, span = values.min(), np.ptp(values)
+    scaled = (values - low) / span if span > 1e-6 else np.zeros_like(values)
+    rows, columns = (
+        np.arange(size) * have // size
+        for size, have in zip(image.shape[:2], values.shape, strict=True)
+    )
+    heat = heat_colors(scaled)[rows][:, columns].astype(np.float64)
+    grey = image.astype(np.float64) @ (0.299, 0.587, 0.114)
+    mixed = _SHARE * heat + (1 - _SHARE) * grey[..., None]
     return np.rint(mixed).astype(np.uint8)
 
 
-def top_words(weights, num_words, count):
-    """The words that a stage attends to most.
+def strongest_words(word_map, num_words, count):
+    """Words with the largest attention anywhere in a map, the largest first.
+
+    Every word of the caption takes part, articles as well; equal ones stand in the
+    caption's order.
 
     Args:
-      weights: [q, q, T] word map of one image.
-      num_words: words of its caption; what follows is padding.
-      count: how many are wanted.
+      word_map: [q, q, T] weights (Eq. 4).
+      num_words: words of the caption, the first of T.
+      count: how many words; fewer where the caption has fewer.
 
     Returns:
-      positions of at most `count` words in the caption, ranked by the largest weight
-      that any pixel gives them; common words take part like all others.
+      int array of positions in the caption.
     """
-    peaks = np.asarray(weights)[..., :num_words].max((0, 1))
-    return np.argsort(-peaks, kind="stable")[:count].tolist()
+    peaks = np.asarray(word_map)[..., :num_words].max((0, 1))
+    return np.argsort(-peaks, kind="stable")[:count]
 
 
-def sentence_strength(weights):
-    """One map of what the sentence does at each pixel.
+def sentence_focus(sentence_map):
+    """How firmly each pixel picks one channel of the sentence.
 
-    Eq. 5's weights have a channel for every feature. Their softmax runs over the
-    channels, so that their mean is 1/M at every pixel and says nothing. Their norm
-    does: it is 1/sqrt(M) where the sentence enters all channels alike and 1 where it
-    enters a single one.
+    The weights of Eq. 5 sum to 1 over the channels, so that their mean says nothing.
+    Their maximum does: 1 / M where a pixel takes every channel of the sentence alike,
+    1 where it takes a single one. (With a softmax over positions it is the largest
+    share of a channel that falls on the pixel.)
 
     Args:
-      weights: [q, q, M] sentence map of one image.
+      sentence_map: [q, q, M] weights (Eq. 5).
 
     Returns:
-      [q, q] norm over the channels.
+      [q, q] the maximum over channels.
     """
-    return np.linalg.norm(np.asarray(weights, np.float32), axis=-1)
+    return np.asarray(sentence_map).max(-1)
 
 
-def _cell(image, weights, name, cell):
-    weights = np.asarray(weights)
-    span = f"{weights.min():.2f} to {weights.max():.2f}"
-    shown = heat(image, weights, cell=cell)
-    return sheets.Cell(shown, (name, sheets.coloured(span, sheets.FAINT)))
+def _cell(image, values, name):
+    """A map over an image; under it its name and the values of cold and hot."""
+    extent = f"{np.min(values):.2f} to {np.max(values):.2f}"
+    return sheets.Cell(
+        overlay(image, values), (name, sheets.coloured(extent, sheets.FAINT))
+    )
 
 
-def word_cells(image, weights, words, *, count, cell):
-    """Cells of the maps of the words that a stage attends to most.
+def _maps(image, word_map, sentence_map, words, count):
+    """Cells of one stage's maps: the sentence's, then the words'."""
+    cells = []
+    if sentence_map is not None:
+        cells.append(_cell(image, sentence_focus(sentence_map), "sentence"))
+    if word_map is not None:
+        for position in strongest_words(word_map, len(words), count):
+            cells.append(_cell(image, word_map[..., position], words[position]))
+    return cells
+
+
+def stages_sheet(images, word_maps, sentence_maps, words, *, title=None, count=5):
+    """Images of every stage and, for each later one, where it looked (Fig. 5).
+
+    Under the images a row for each later stage: `sentence_focus`, then the maps of
+    the `strongest_words`, over the image that the stage made; the numbers are the
+    weights that are cold and hot.
 
     Args:
-      image: [q, q, 3] that the stage made.
-      weights: [h, h, T] its word map.
-      words: the caption's words.
-      count: how many maps.
-      cell: pixels of each.
-
-    Returns:
-      list of `sheets.Cell`: the word, and the smallest and largest weight of its map.
-    """
-    chosen = top_words(weights, len(words), count)
-    return [_cell(image, weights[..., t], words[t], cell) for t in chosen]
-
-
-def stages_sheet(images, word_maps, sentence_maps, words, *, title, count=5):
-    """The image of every stage, then each later stage's attention (Fig. 5).
-
-    Args:
-      images: tuple of [q, q, 3], coarse to fine.
-      word_maps: tuple of [h, h, T] of the later stages, None where word attention is
-        switched off.
-      sentence_maps: tuple of [h, h, M] likewise, shown by `sentence_strength`.
-      words: the caption's words.
-      title: above everything.
-      count: word maps a stage (`top_words`).
+      images: tuple of [q, q, 3] images of one example, coarse to fine.
+      word_maps: tuple of [q, q, T] for each stage but the first, or None.
+      sentence_maps: tuple of [q, q, M] likewise.
+      words: words of the caption as they were shown to the generator.
+      title: paragraph above everything, such as the caption.
+      count: word maps a stage.
 
     Returns:
       PIL.Image, RGB.
     """
-    cell = sheets.cell_size([image[None] for image in images])
-    rows = [[sheets.Cell(image, (f"{len(image)} px",)) for image in images]]
+    rows = [[sheets.Cell(image, (f"{np.shape(image)[0]} px",)) for image in images]]
     labels = ["images"]
-    for number, (image, word_map, sentence_map) in enumerate(
-        zip(images[1:], word_maps, sentence_maps, strict=True), 1
-    ):
-        row = []
-        if word_map is not None:
-            row += word_cells(image, word_map, words, count=count, cell=cell)
-        if sentence_map is not None:
-            strength = sentence_strength(sentence_map)
-            row.append(_cell(image, strength, "whole sentence", cell))
-        if row:
-            rows.append(row)
-            labels.append(f"attention of stage {number}, {len(images[number - 1])} px")
+    later = zip(images[1:], word_maps, sentence_maps, strict=True)
+    for number, (image, word_map, sentence_map) in enumerate(later, 1):
+        cells = _maps(image, word_map, sentence_map, words, count)
+        if cells:
+            rows.append(cells)
+            labels.append(f"attention of stage {number}")
+    cell = sheets.cell_size([np.asarray(image)[None] for image in images])
     return sheets.table(rows, cell=cell, labels=labels, title=title)
 
 
-def changed_words(first, other):
-    """A caption whose words that differ from the first one's are marked.
+def changed_words(caption, other):
+    """`other` as a list of (word, colour), the words that are not `caption`'s marked.
 
     Args:
-      first, other: strings of as many words.
-
-    Returns:
-      [(word, colour)] of the other one, `sheets.AGREES` where they differ.
+      caption, other: strings of as many words.
     """
-    return [
-        (word, sheets.INK if word == before else sheets.AGREES)
-        for before, word in zip(first.split(), other.split(), strict=True)
-    ]
+    pairs = zip(caption.split(), other.split(), strict=True)
+    return [(new, sheets.INK if old == new else _CHANGED) for old, new in pairs]
 
 
-def swap_sheet(images, word_maps, words, headings, *, count=2):
-    """Images of captions that differ by a word, with the same noise (Fig. 6).
+def swap_sheet(images, word_maps, words, captions, *, title=None, count=2):
+    """Images of captions that differ in a word, noise being the same (Fig. 6).
 
     Args:
-      images: [n, q, q, 3] final images, one a caption.
-      word_maps: [n, h, h, T] of the last stage, or None without word attention.
-      words: n lists of the captions' words.
-      headings: n paragraphs above the columns.
-      count: word maps a caption (`top_words`).
+      images: [k, q, q, 3], the first of the original caption.
+      word_maps: [k, h, w, T] of the last stage, or None.
+      words: words of each caption as they were shown to the generator.
+      captions: k paragraphs that stand above the columns.
+      title: paragraph above everything.
+      count: maps under each image, the `strongest_words`.
 
     Returns:
       PIL.Image, RGB.
     """
-    cell = sheets.cell_size([images])
     rows, labels = [[sheets.Cell(image) for image in images]], ["image"]
     if word_maps is not None:
-        maps = [
-            word_cells(image, weights, own, count=count, cell=cell)
-            for image, weights, own in zip(images, word_maps, words, strict=True)
+        columns = [
+            _maps(image, word_map, None, own, count)
+            for image, word_map, own in zip(images, word_maps, words, strict=True)
         ]
-        for rank in range(max(map(len, maps))):
+        # A caption of fewer words has fewer maps.
+        for number in range(max(map(len, columns))):
             rows.append(
-                [own[rank] if rank < len(own) else sheets.Cell(None) for own in maps]
+                [c[number] if number < len(c) else sheets.Cell(None) for c in columns]
             )
-            labels.append(f"word of rank {rank + 1}")
-    return sheets.table(rows, cell=cell, labels=labels, headings=headings)
+            labels.append(f"attention, word {number + 1}")
+    cell = sheets.cell_size([images])
+    return sheets.table(rows, cell=cell, labels=labels, headings=captions, title=title)

@@ -13,7 +13,6 @@ import json
 import sys
 
 import jinja2
-import markupsafe
 from etils import epath
 
 from mirrorgan_jax import charts, files, published, telemetry, workdirs
@@ -62,7 +61,9 @@ def _contents(workdir):
     run = _json(folder / "run.json")
     rows = telemetry.read_metrics(workdir)
     grids = _grids(workdir / "samples")
-    metrics = evaluation.get("metrics", {})
+    metrics = {
+        key: _entry(key, entry) for key, entry in _dict(evaluation, "metrics").items()
+    }
     return {
         "title": workdir.name,
         "facts": _facts(config, evaluation, rows),
@@ -76,10 +77,10 @@ def _contents(workdir):
         "stages": _picture(folder / "stages.png", _PICTURE_BYTES),
         "redescription": _picture(folder / "redescription.png", _PICTURE_BYTES),
         "tables": [_table(key, entry, dataset) for key, entry in metrics.items()],
-        "curves": _curves(rows),
+        "curves": charts.training_charts(rows),
         "timeline": _timeline(grids),
-        "times": _times(run.get("stages", {}), rows),
-        "machine": [run[key] for key in ("hardware", "versions") if run.get(key)],
+        "times": _times(_dict(run, "stages"), rows),
+        "machine": [*filter(None, (_dict(run, "hardware"), _dict(run, "versions")))],
         "settings": _settings(config),
         "preset": config.preset if config is not None else None,
     }
@@ -88,9 +89,24 @@ def _contents(workdir):
 def _json(path):
     """The dictionary in a file; empty where there is none that can be read."""
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
+        found = json.loads(path.read_bytes()) if path.exists() else {}
     except ValueError:
         return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _dict(values, key):
+    """The dictionary under a key; empty where something else stands there."""
+    found = values.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _entry(key, entry):
+    """A metric's entry; in place of one of another form, what is wrong with it."""
+    rows = entry.get("rows", {}) if isinstance(entry, dict) else None
+    if isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values()):
+        return entry
+    return {"title": key, "refused": "report/evaluation.json holds no table of it"}
 
 
 def _config(workdir):
@@ -105,12 +121,9 @@ def _facts(config, evaluation, rows):
     """What stands below the title."""
     facts = []
     if config is not None:
-        facts = [
-            ("preset", config.preset),
-            ("data set", config.data.name),
-            ("seed", config.seed),
-        ]
-    if "step" in evaluation:
+        facts += [("preset", config.preset), ("data set", config.data.name)]
+        facts += [("seed", config.seed)]
+    if isinstance(evaluation.get("step"), int):
         facts.append(("evaluated at step", f"{evaluation['step']:,}"))
     elif rows:
         facts.append(("trained to", f"{rows[-1]['stage']} step {rows[-1]['step']:,}"))
@@ -120,8 +133,8 @@ def _facts(config, evaluation, rows):
 
 def _number(value):
     """A table's number: two digits behind the point, or four significant ones."""
-    if value is None or isinstance(value, str):
-        return value or "–"
+    if not isinstance(value, int | float):
+        return "–" if value in (None, "") else str(value)
     usual = value == 0 or 0.1 <= abs(value) < 10_000
     return f"{value:.2f}" if usual else charts.number(value)
 
@@ -221,15 +234,6 @@ def _headline(key, entry, dataset):
     }
 
 
-def _curves(rows):
-    """[(title, [(name, SVG)])] of everything that was measured while training."""
-    # What is drawn has its names escaped where it is drawn.
-    return [
-        (title, [(name, markupsafe.Markup(svg)) for name, svg in drawn])
-        for title, drawn in charts.training_charts(rows)
-    ]
-
-
 def _grids(folder):
     """[(label, path)] of the sample grids in the order of training, "final" last."""
     found = list(folder.glob("*.png")) if folder.exists() else []
@@ -257,17 +261,17 @@ def _picture(path, limit):
 
     if not path.exists():
         return None
-    data = path.read_bytes()
+    kind, data = "png", path.read_bytes()
     try:
-        image = Image.open(io.BytesIO(data))
-        width, height = image.size
-        kind = image.format.lower()
-        if kind != "png" or len(data) > limit:
+        image = Image.open(io.BytesIO(data), formats=("PNG",))
+        image.load()
+        if len(data) > limit:
             kind, data = "webp", _compressed(image.convert("RGB"), limit)
-    except OSError:  # a broken picture: the page says that there is none
+    # A broken picture, in Pillow's many words: the page says that there is none.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
-    text = base64.b64encode(data).decode("ascii")
-    return {"uri": f"data:image/{kind};base64,{text}", "width": width, "height": height}
+    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return {"uri": uri, "width": image.width, "height": image.height}
 
 
 def _compressed(image, limit):
@@ -290,18 +294,14 @@ def _times(stages, rows):
     last = {row["stage"]: row["step"] for row in rows}
     table = []
     for stage in dict.fromkeys((*last, *stages)):
-        found = stages.get(stage, {})
+        found = _dict(stages, stage)
         pace, seconds = found.get("seconds_per_step"), found.get("seconds")
         clock = datetime.timedelta(seconds=round(seconds or 0))
-        table.append(
-            (
-                stage,
-                f"{last[stage]:,}" if stage in last else "–",
-                _number(1 / pace if pace else None),
-                _number(found.get("images_per_second")),
-                "–" if seconds is None else str(clock),
-            )
-        )
+        steps = f"{last[stage]:,}" if stage in last else "–"
+        rate = _number(1 / pace if pace else None)
+        images = _number(found.get("images_per_second"))
+        wall = "–" if seconds is None else str(clock)
+        table.append((stage, steps, rate, images, wall))
     return table
 
 
@@ -340,7 +340,7 @@ def main(argv=None):
     parser.add_argument("--workdir", required=True, help="folder of the run")
     try:
         print(write(parser.parse_args(argv).workdir))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

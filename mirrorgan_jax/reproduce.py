@@ -22,7 +22,9 @@ from mirrorgan_jax import main as command
 from mirrorgan_jax import results, tables, variants
 
 _TABLE = flags.DEFINE_enum("table", None, ["1", "2", "3"], "Table of the paper.")
-_SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds that are run, such as 0,1,2.")
+_SEEDS = flags.DEFINE_list(
+    "seeds", [], "Seeds that are run, such as 0,1,2; default the configuration's."
+)
 _ROWS = flags.DEFINE_list(
     "rows", [], "Variants of the table that are run; default all of them."
 )
@@ -51,8 +53,7 @@ def chosen_runs(number, rows=()):
     own = [row.variant for row in results.TABLES[number].rows if row.variant]
     runs = list(dict.fromkeys(results.run_name(variant) for variant in own))
     for row in rows:
-        known = row in variants.VARIANTS and results.run_name(row) in runs
-        if not known:
+        if row not in variants.VARIANTS or results.run_name(row) not in runs:
             raise ValueError(
                 f"--rows={row}: allowed for table {number} are {', '.join(own)}"
             )
@@ -118,9 +119,12 @@ def outcome(config, workdir, seed, run):
     steps, done = config.gan.num_steps, workdirs.finished_steps(folder, "gan")
     evaluation = _read_json(folder / "report" / "evaluation.json")
     if evaluation is not None:
-        # The best step may be an earlier one than the last.
-        best = config.weights.checkpoint == "best" and done >= steps
-        if best or evaluation["step"] == steps:
+        wanted = steps
+        if config.weights.checkpoint == "best" and done >= steps:
+            checkpoints = workdirs.opened(folder, "gan")
+            wanted = checkpoints.best_step()
+            checkpoints.close()
+        if evaluation["step"] == wanted:
             return results.Outcome(evaluation)
     for home in (folder, _folder(workdir, seed, "pretrained")):
         mark = _read_json(home / _MARK)
@@ -159,9 +163,9 @@ def write(config, workdir, number):
     """
     from mirrorgan_jax import files, hosts
 
-    found = collect(config, workdir, number)
     path = epath.Path(workdir) / f"table{number}.md"
     if hosts.is_first():
+        found = collect(config, workdir, number)
         files.write_text(path, tables.markdown(number, found, config.data.name))
         files.write_text(path.with_suffix(".csv"), tables.csv_text(number, found))
     return path
@@ -174,8 +178,15 @@ def _check_settings(config, workdir, number):
     for run, outcomes in collect(config, workdir, number).items():
         for seed in outcomes:
             folder = _folder(workdir, seed, run)
-            if not workdirs.finished_steps(folder, "gan"):
+            done = workdirs.finished_steps(folder, "gan")
+            if not done:
                 continue
+            title = f"{variants.VARIANTS[run].title}, seed {seed}"
+            if done > config.gan.num_steps:
+                raise ValueError(
+                    f"{title}: {folder} is at step {done}, beyond config.gan.num_steps"
+                    f" = {config.gan.num_steps}. Take {done} or another --workdir"
+                )
             saved, _ = workdirs.read_settings(folder)
             now = row_config(config, workdir, seed, run)
             different = workdirs.different_settings(
@@ -183,9 +194,9 @@ def _check_settings(config, workdir, number):
             )
             if different:
                 raise ValueError(
-                    f"{variants.VARIANTS[run].title}, seed {seed}: {folder} was made"
-                    f" with other settings: {'; '.join(different)}. Take the old"
-                    " values or another --workdir"
+                    f"{title}: {folder} was made with other settings:"
+                    f" {'; '.join(different)}. Take the old values or another"
+                    " --workdir"
                 )
 
 
@@ -290,7 +301,7 @@ def _asked():
         raise ValueError("--table is missing: allowed are 1, 2, 3")
     if values.config is None:
         raise ValueError("--config is missing: try --config=configs/toybirds32.py")
-    seeds = parse_seeds(_SEEDS.value)
+    seeds = parse_seeds(_SEEDS.value or [str(values.config.seed)])
     command.set_up(values.config)
     path = sweep(
         values.config,

@@ -186,8 +186,9 @@ def table(rows, *, cell, labels=None, headings=None, title=None):
     y = _MARGIN + (head.height + gap if head.height else 0)
     top = y + (max(t.height for t in tops) + gap // 2 if tops else 0)
 
-    # Rows end with a gap, and the last one with the margin instead.
-    sheet = Image.new("RGB", (width, top + sum(heights) - gap + _MARGIN), _PAPER)
+    # Rows end with one gap or two, and the last one with the margin instead.
+    end = 2 * gap if below[-1] else gap
+    sheet = Image.new("RGB", (width, top + sum(heights) - end + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(sheet)
     head.draw(draw, _MARGIN, _MARGIN)
     for number, heading in enumerate(tops):

@@ -88,6 +88,7 @@ def test_toybirds_at_32_pixels_differs_in_sizes_and_steps_alone():
     assert {key for key in usual if usual[key] != small[key]} == {
         "data.image_size", "stem.image_size", "stream.image_size", "gan.base_size",
         "gan.num_steps", "gan.eval_every_steps", "gan.checkpoint_every_steps",
+        "gan.sample_every_steps",
     }  # fmt: skip
     assert small["gan.base_size"] == 8 and small["data.image_size"] == 32
 

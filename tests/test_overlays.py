@@ -17,48 +17,65 @@ def _maps(size, num_words=5):
 
 
 def test_colours_get_lighter_with_the_value():
-    shown = overlays.colors(np.linspace(0, 1, 50))
+    shown = overlays.heat_colors(np.linspace(0, 1, 50)).astype(float)
     lightness = shown @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(lightness) > 0).all()
     assert lightness[-1] - lightness[0] > 150
-    np.testing.assert_array_equal(overlays.colors([-1, 2]), shown[[0, -1]])
+    np.testing.assert_array_equal(overlays.heat_colors([-1, 2]), shown[[0, -1]])
 
 
-def test_heat_is_lightest_where_the_weight_is():
+def test_overlay_is_lightest_where_the_weight_is():
     weights = np.zeros((4, 4))
     weights[3, 0] = 0.2
     image = np.zeros((8, 8, 3), np.float32)
-    shown = overlays.heat(image, weights, cell=64).astype(int).sum(-1)
-    assert shown.shape == (64, 64) and shown.dtype.kind == "i"
-    row, column = np.unravel_index(shown.argmax(), shown.shape)
-    assert row >= 48 and column < 16
-    flat = overlays.heat(image, np.full((4, 4), 0.3), cell=64)
-    assert len(np.unique(flat.reshape(-1, 3), axis=0)) == 1
+    shown = overlays.overlay(image, weights)
+    assert shown.shape == (8, 8, 3) and shown.dtype == np.uint8
+    light = shown.astype(int).sum(-1)
+    # Coarse pixels stay what they are: two by two here.
+    assert np.argwhere(light == light.max()).tolist() == [
+        [6, 0], [6, 1], [7, 0], [7, 1],
+    ]  # fmt: skip
+    flat = overlays.overlay(image, np.full((4, 4), 0.3))
+    np.testing.assert_array_equal(flat, np.broadcast_to(shown[0, 0], flat.shape))
+
+
+def test_overlay_keeps_the_image_visible():
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[:, 4:] = 255
+    shown = overlays.overlay(image, np.zeros((4, 4))).astype(int)
+    assert (shown[:, 4:] - shown[:, :4] > 60).all()
 
 
 def test_words_are_ranked_by_their_strongest_pixel():
-    assert overlays.top_words(_maps(4), 3, 5) == [1, 2, 0]
-    assert overlays.top_words(_maps(4), 3, 1) == [1]
+    assert overlays.strongest_words(_maps(4), 3, 5).tolist() == [1, 2, 0]
+    assert overlays.strongest_words(_maps(4), 3, 1).tolist() == [1]
     padded = _maps(4)
     padded[..., 4] = 1.0
-    assert 4 not in overlays.top_words(padded, 3, 5)
+    assert 4 not in overlays.strongest_words(padded, 3, 5)
 
 
-def test_sentence_strength_tells_apart_what_the_mean_does_not():
+def test_sentence_focus_tells_apart_what_the_mean_does_not():
     weights = np.full((2, 2, 4), 0.25)
     weights[0, 1] = (0, 0, 1, 0)
     np.testing.assert_allclose(weights.mean(-1), 0.25)
-    strength = overlays.sentence_strength(weights)
-    np.testing.assert_allclose(strength, [[0.5, 1], [0.5, 0.5]], rtol=1e-6)
-
-
-def test_word_cells_name_the_word_and_its_range():
-    cells = overlays.word_cells(
-        np.zeros((8, 8, 3), np.float32), _maps(4), WORDS, count=2, cell=32
+    np.testing.assert_array_equal(
+        overlays.sentence_focus(weights), [[0.25, 1], [0.25, 0.25]]
     )
-    assert [cell.paragraphs[0] for cell in cells] == ["red", "bird"]
-    said = [" ".join(word for word, _ in cell.paragraphs[1]) for cell in cells]
-    assert said == ["0.30 to 0.90", "0.05 to 0.50"]
+
+
+def _said(cells):
+    return [
+        " ".join(word for p in cell.paragraphs for word, _ in sheets.coloured(p))
+        for cell in cells
+    ]
+
+
+def test_maps_name_the_word_and_its_range():
+    image = np.zeros((8, 8, 3), np.float32)
+    cells = overlays._maps(image, _maps(4), np.full((4, 4, 2), 0.5), WORDS, 2)
+    assert _said(cells) == [
+        "sentence 0.50 to 0.50", "red 0.30 to 0.90", "bird 0.05 to 0.50",
+    ]  # fmt: skip
 
 
 def _count(sheet, color):
@@ -99,7 +116,7 @@ def test_swap_sheet_has_a_column_a_caption():
 
 def test_changed_words_are_marked():
     marked = overlays.changed_words("a red bird", "a blue bird")
-    assert [word for word, color in marked if color == sheets.AGREES] == ["blue"]
+    assert [word for word, color in marked if color != sheets.INK] == ["blue"]
     assert " ".join(word for word, _ in marked) == "a blue bird"
     with pytest.raises(ValueError):
         overlays.changed_words("a red bird", "bird")

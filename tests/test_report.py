@@ -269,6 +269,32 @@ def test_broken_files_leave_their_sections_with_a_sentence(tmp_path):
     assert "No numbers yet" in page.text("headlines")
 
 
+def test_picture_cut_short_is_not_shown(tmp_path):
+    path = tmp_path / "samples" / "final.png"
+    _picture(path, noise=True)
+    path.write_bytes(path.read_bytes()[:3000])
+    page = _Page(report.write(tmp_path))
+    assert "no sample grids" in page.text("samples")
+    assert not page.images()
+
+
+@pytest.mark.parametrize("evaluation", [[1], {"metrics": [1]}, {"metrics": None}])
+def test_evaluation_of_another_form_is_none(tmp_path, evaluation):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "evaluation.json").write_text(json.dumps(evaluation))
+    assert "No numbers yet" in _Page(report.write(tmp_path)).text("headlines")
+
+
+@pytest.mark.parametrize("entry", [3, None, {"rows": [1]}, {"rows": {"real": 1.0}}])
+def test_metric_of_another_form_is_named_beside_the_others(tmp_path, entry):
+    _evaluation(tmp_path, {"fid": entry, "r_precision": _entry()})
+    page = _Page(report.write(tmp_path))
+    text = page.text("metrics")
+    assert "fid Not measured: report/evaluation.json holds no table of it" in text
+    assert "58.21 ± 2.04" in text
+    assert "fid" not in page.text("headlines")
+
+
 def test_configuration_beside_the_checkpoint_is_shown(tmp_path):
     config = configs.base_config("reference")
     config.stem.num_steps = 77

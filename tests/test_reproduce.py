@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import command
@@ -187,13 +188,27 @@ def test_evaluation_of_an_earlier_step_does_not_count(tmp_path, config, fake):
     assert _row(path, "MirrorGAN, lambda 5")[-1] == "1"
 
 
-def test_best_checkpoint_may_be_of_an_earlier_step(tmp_path, config, fake):
+def test_best_checkpoint_may_be_of_an_earlier_step(tmp_path, config, fake, monkeypatch):
+    best = types.SimpleNamespace(best_step=lambda: 20, close=lambda: None)
+    monkeypatch.setattr(workdirs, "opened", lambda folder, stage: best)
     config.weights.checkpoint = "best"
     reproduce.sweep(config, tmp_path, 3, rows=("lambda_5",))
     file = tmp_path / "seed0" / "lambda_5" / "report" / "evaluation.json"
     file.write_text(json.dumps(evaluations.evaluation(step=20)))
     path = reproduce.sweep(config, tmp_path, 3, only_collect=True)
     assert _row(path, "MirrorGAN, lambda 5")[-1] == "1"
+    # Another step is the best since: the evaluation speaks of an older one.
+    best.best_step = lambda: 30
+    path = reproduce.sweep(config, tmp_path, 3, only_collect=True)
+    assert _row(path, "MirrorGAN, lambda 5")[3] == "not measured"
+
+
+def test_row_beyond_the_wanted_steps_is_refused_by_name(tmp_path, config, fake):
+    config.gan.num_steps = 60
+    reproduce.sweep(config, tmp_path, 3, rows=("lambda_5",))
+    config.gan.num_steps = 30
+    with pytest.raises(ValueError, match="lambda 5, seed 0: .*at step 60, beyond"):
+        reproduce.sweep(config, tmp_path, 3)
 
 
 def test_collecting_runs_nothing_and_takes_all_seeds(tmp_path, config, fake):
