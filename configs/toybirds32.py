@@ -4,8 +4,10 @@ Command:  python -m mirrorgan_jax.main --config=configs/toybirds32.py
           configs/toybirds32.py:attngan is a row of the tables
           (`mirrorgan_jax/variants.py`).
 Hardware: 2 CPU cores
-Cost:     not yet measured
-Expected: not yet measured
+Cost:     about 10 minutes beside other work, 4 of them STEM, STREAM and the
+          held-out captioner, which the rows of a table share
+Expected: R-precision top-1 43 % generated, 73 % real; Inception Score 4.5 (real 6.3)
+          and FID 2.4 through the toybirds classifier; three seeds in the README
 """
 
 from mirrorgan_jax import recipes, variants
