@@ -98,27 +98,40 @@ def main(argv):
         )
     config, workdir = _CONFIG.value, _workdir()
 
-    import jax
+    def act():
+        from mirrorgan_jax import runs
 
-    from mirrorgan_jax import hosts, runs
-
-    try:
         set_up(config)
         if _COMPILE_ONLY.value:
             _compile(config)
-        else:
-            begin = time.time()
-            stage = _STAGE.value
-            wanted = runs.needed_stages(config) if stage == "all" else [stage]
-            runs.run(config, workdir, wanted)
-            _done(begin, workdir)
-        status = 0
+            return
+        begin = time.time()
+        stage = _STAGE.value
+        wanted = runs.needed_stages(config) if stage == "all" else [stage]
+        runs.run(config, workdir, wanted)
+        _done(begin, workdir)
+
+    return ended(act)
+
+
+def ended(act):
+    """Does something and returns the exit status; errors are said in a sentence.
+
+    One process of several leaves at once: the usual end would wait for the others, who
+    wait for this one.
+    """
+    import jax
+
+    from mirrorgan_jax import hosts
+
+    try:
+        act()
+        return 0
     except hosts.Terminated as reason:
         hosts.say(f"SIGTERM: {reason}; the same command goes on")
         return 0
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
-        status = 1
     except Exception as error:
         if jax.process_count() == 1:
             raise
@@ -127,11 +140,9 @@ def main(argv):
             traceback.print_exc()
         else:
             print(f"error: {reason}", file=sys.stderr)
-        status = 1
-    if status and jax.process_count() > 1:
-        # The usual end would wait for the others, who wait for this one.
-        hosts.leave(status)
-    return status
+    if jax.process_count() > 1:
+        hosts.leave(1)
+    return 1
 
 
 def _done(begin, workdir):

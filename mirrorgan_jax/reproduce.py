@@ -11,8 +11,6 @@ again after every run; the same command goes on after a kill.
 
 import json
 import re
-import sys
-import traceback
 
 from absl import app, flags, logging
 from etils import epath
@@ -320,30 +318,7 @@ def main(argv):
     del argv
     logging.set_verbosity(logging.ERROR)
 
-    import jax
-
-    from mirrorgan_jax import hosts
-
-    try:
-        _asked()
-        return 0
-    except hosts.Terminated as reason:
-        hosts.say(f"SIGTERM: {reason}; the same command goes on")
-        return 0
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    except Exception as error:
-        if jax.process_count() == 1:
-            raise
-        reason = hosts.lost(error)
-        if reason is None:
-            traceback.print_exc()
-        else:
-            print(f"error: {reason}", file=sys.stderr)
-    if jax.process_count() > 1:
-        # The usual end would wait for the others, who wait for this one.
-        hosts.leave(1)
-    return 1
+    return command.ended(_asked)
 
 
 if __name__ == "__main__":
