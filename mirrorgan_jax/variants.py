@@ -58,15 +58,14 @@ VARIANTS = {
     ),
     "attngan": _variant(
         "AttnGAN",
-        "AttnGAN (CVPR 2018), Eq. 3 and 13: L_G + lambda L_DAMSM, lambda 5 on CUB;"
-        " Tables 1 and 2",
+        "AttnGAN (CVPR 2018): L_G + lambda L_DAMSM, lambda 5 on CUB; Tables 1 and 2",
         sentence_attention=False,
         lambda_stream=0.0,
         lambda_damsm=5.0,
     ),
     "stackgan_pp": _variant(
         "StackGAN++",
-        "StackGAN++ (arXiv 1710.10916), sections 4.1 and 4.2: h_i = F_i(h_{i-1}, c),"
+        "StackGAN++ (arXiv 1710.10916): h_i = F_i(h_{i-1}, c),"
         " adversarial terms without the factor 1/2; Table 1",
         word_attention=False,
         sentence_attention=False,
