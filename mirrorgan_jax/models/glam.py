@@ -75,7 +75,7 @@ class NextStage(nn.Module):
     sentence_conv: bool
     word_context: bool
     sentence_context: bool
-    condition_context: bool
+    condition_context: bool = False
     remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
