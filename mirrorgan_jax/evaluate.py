@@ -76,7 +76,7 @@ def run(config, dataset, mesh, workdir):
     )  # fmt: skip
     entries |= measures.quality(
         config, network, generated.get("quality"), real.get("quality"),
-        configs.stage_sizes(config.gan)[-1],
+        config.stream.image_size,
     )  # fmt: skip
     if drawn:
         # The classifier is what quality was seen through, unless another one is given.
@@ -92,7 +92,6 @@ def run(config, dataset, mesh, workdir):
         entries["mirror"] = redescriptions.entry(
             evaluator, dataset.vocab, found, margins
         )
-    _pictures(evaluator, workdir)
     return _published(config, workdir, step, evaluator, entries, grid)
 
 
@@ -115,6 +114,8 @@ def _published(config, workdir, step, evaluator, entries, grid):
             folder / "evaluation.json",
             json.dumps(_without_nan(found), indent=2, allow_nan=False) + "\n",
         )
+        # The numbers are safe on disk before anything is drawn.
+        _pictures(evaluator, workdir)
         homes = {s: workdirs.home(config, workdir, s) for s in configs.STAGES}
         provenance.write(workdir, homes)
         hosts.say(f"{_table(found)}\nreport: {report.write(workdir)}")
@@ -167,7 +168,8 @@ def _feature_network(config, classifier):
 
 def _probes(config, evaluator, stem, network, classifier, captioners):
     """{image size of the real crops: {name: probe}}."""
-    size = configs.stage_sizes(config.gan)[-1]
+    # Real images in full, whatever a cascade that ends earlier makes: one reference.
+    size = config.stream.image_size
     found = {config.stem.image_size: {"code": evaluator.code_probe(stem["image"])}}
     if not isinstance(network, str):
         own = config.data.image_size if classifier is not None else None
