@@ -7,6 +7,8 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 AXES = ("data", "spatial")
+# Of a map that is split along them.
+_FEWEST_ROWS = 16
 
 
 def create_mesh(data=-1, spatial=1, devices=None):
@@ -39,30 +41,71 @@ def create_mesh(data=-1, spatial=1, devices=None):
     )
 
 
-def _constrained(x, *axes):
+def _mesh():
+    """The mesh in use, or None where there is nothing to split over."""
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1:
-        return x
+    return None if mesh.empty or mesh.size == 1 else mesh
+
+
+def _constrained(x, *axes):
     return jax.lax.with_sharding_constraint(x, PartitionSpec(*axes))
 
 
-def shard_rows(x):
+def shard_rows(x, *, narrowest=None):
     """Constrains activations [B, H, W, ...] to ('data', 'spatial').
 
-    The identity outside a mesh (`jax.set_mesh`) and on one device. Maps with
-    fewer rows than two for each device stay whole along their rows: halos would
-    be larger than what they surround.
+    Small maps are not split along their rows: halos would be larger than what they
+    surround, and where a convolution's output has fewer rows a device than its kernel,
+    the kernel's gradient is split instead and has to be gathered. They are split by
+    images over both axes where the batch divides, and otherwise whole on all devices
+    of `spatial`. These functions are the identity outside a mesh (`jax.set_mesh`) and
+    on one device.
+
+    Args:
+      x: the activations.
+      narrowest: rows of the map that is made of x next, where these are fewer.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    spatial = 1 if mesh.empty else mesh.shape["spatial"]
-    rows = x.shape[1]
-    split = spatial > 1 and rows % spatial == 0 and rows >= 2 * spatial
-    return _constrained(x, "data", "spatial" if split else None)
+    mesh = _mesh()
+    if mesh is None:
+        return x
+    spatial = mesh.shape["spatial"]
+    rows = min(x.shape[1], narrowest or x.shape[1])
+    if spatial == 1 or rows % spatial or rows < max(2 * spatial, _FEWEST_ROWS):
+        return shard_images(x)
+    return _constrained(x, "data", "spatial")
 
 
-def gather_rows(x):
+def shard_images(x):
+    """Constrains [B, ...] so that every image is whole on a device.
+
+    The batch is split over both axes where it divides, else over `data` alone.
+    """
+    mesh = _mesh()
+    if mesh is None:
+        return x
+    return _constrained(x, AXES if x.shape[0] % mesh.size == 0 else "data")
+
+
+def shard_maps(x):
+    """Constrains activations [B, H, W, ...] of a network that sees whole images.
+
+    They stay split by images where `shard_images` can split its input over both
+    axes, else they are split along their rows.
+    """
+    mesh = _mesh()
+    if mesh is None:
+        return x
+    return shard_images(x) if x.shape[0] % mesh.size == 0 else shard_rows(x)
+
+
+def shard_batch(x):
     """Constrains [B, ...] to ('data',): every device of a row of `spatial` has all."""
-    return _constrained(x, "data")
+    return x if _mesh() is None else _constrained(x, "data")
+
+
+def replicate(tree):
+    """Constrains arrays to be whole on every device."""
+    return tree if _mesh() is None else _constrained(tree)
 
 
 def replicated(mesh):

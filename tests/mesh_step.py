@@ -19,6 +19,8 @@ from mirrorgan_jax import sharding
 from mirrorgan_jax.training import state as states
 
 ROWS = 8
+# Fewer than devices: small maps and STREAM's input cannot be split by images.
+FEW_ROWS = 4
 STEPS = 10
 # Of the batches. With some, a leaky ReLU of the small networks comes so near to zero
 # that a rounding of one device alone (1e-7) changes a gradient by a percent.
@@ -32,17 +34,17 @@ OPTIMIZERS = {
 
 
 @functools.cache
-def trainer(preset, stage):
+def trainer(preset, stage, batch_size=ROWS):
     """(configuration, trainer) of a stage."""
-    changes = {f"{stage}.batch_size": ROWS, "gan.wrong_pairs": True}
+    changes = {f"{stage}.batch_size": batch_size, "gan.wrong_pairs": True}
     config = tiny.tiny_config(preset, **changes)
     return config, getattr(tiny, stage)(config, OPTIMIZERS[stage])
 
 
-def steps(preset, stage, mesh, *, shard_optimizer=False):
+def steps(preset, stage, mesh, *, batch_size=ROWS, shard_optimizer=False):
     """States and metrics after the first and the last of the steps, on a mesh."""
-    config, functions = trainer(preset, stage)
-    rows = sharding.local_rows(mesh, ROWS)
+    config, functions = trainer(preset, stage, batch_size)
+    rows = sharding.local_rows(mesh, batch_size)
     create = functools.partial(
         states.create, functions.create, shard_optimizer=shard_optimizer
     )
@@ -53,7 +55,7 @@ def steps(preset, stage, mesh, *, shard_optimizer=False):
     for i in range(STEPS):
         batch = tiny.batch(config, stage, seed=SEED + i)
         batch = {name: value[rows] for name, value in batch.items()}
-        batch = sharding.global_batch(mesh, rows, batch, ROWS)
+        batch = sharding.global_batch(mesh, rows, batch, batch_size)
         if step is None:
             step = states.compile_step(
                 functions.train_step, state, frozen, batch, key, mesh
@@ -93,14 +95,24 @@ def difference(actual, expected):
     return {"loss": loss, "gradient": gradient}
 
 
-def rows_of_maps(mesh):
-    """{rows of a map: rows of it that a device holds}."""
+def differences(preset, stage, shape, expected, **options):
+    """`difference` of the steps on a mesh from the expected ones, first and last."""
+    actual, _ = steps(preset, stage, sharding.create_mesh(*shape), **options)
+    return [difference(*pair) for pair in zip(actual, expected, strict=True)]
+
+
+def parts_of_maps(mesh):
+    """{"images x rows": images and rows that a device holds}."""
     with jax.set_mesh(mesh):
         return {
-            rows: jax.jit(sharding.shard_rows)(jnp.zeros((ROWS, rows, 4, 1)))
+            f"{images} x {rows}": jax.jit(sharding.shard_rows)(
+                jnp.zeros((images, rows, 4, 1))
+            )
             .addressable_shards[0]
-            .data.shape[1]
+            .data.shape[:2]
+            for images in (FEW_ROWS, ROWS)
             for rows in (4, 8, 16, 32)
+            if images % mesh.shape["data"] == 0
         }
 
 
@@ -113,7 +125,7 @@ def placement(mesh):
         "rows": rows.tolist(),
         "rows_a_device": placed.addressable_shards[0].data.shape[0],
         "batch_is_the_batch": bool((np.asarray(placed) == values).all()),
-        "rows_of_maps": rows_of_maps(mesh),
+        "parts_of_maps": parts_of_maps(mesh),
     }
 
 
@@ -150,6 +162,7 @@ def main():
         ),
         "placement": {},
         "difference": {},
+        "few": {},
     }
     for shape in meshes:
         mesh = sharding.create_mesh(*shape)
@@ -160,10 +173,15 @@ def main():
             if (preset, stage) == ("paper", "stream"):
                 found["sharded_optimizer"] = sharded_optimizer(expected)
             for shape in meshes:
-                actual, _ = steps(preset, stage, sharding.create_mesh(*shape))
-                found["difference"][f"{preset} {stage} {tuple(shape)}"] = [
-                    difference(*pair) for pair in zip(actual, expected, strict=True)
-                ]
+                found["difference"][f"{preset} {stage} {tuple(shape)}"] = differences(
+                    preset, stage, shape, expected
+                )
+    for stage in OPTIMIZERS:
+        expected, _ = steps("paper", stage, one, batch_size=FEW_ROWS)
+        for shape in (shape for shape in meshes if FEW_ROWS % shape[0] == 0):
+            found["few"][f"{stage} {tuple(shape)}"] = differences(
+                "paper", stage, shape, expected, batch_size=FEW_ROWS
+            )
     print(json.dumps(found))
 
 

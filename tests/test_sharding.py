@@ -68,7 +68,7 @@ def eight_devices():
 
 def assert_equal_steps(found, key):
     """Losses to 1e-5, gradients to 1e-4 of their norm, at the first and tenth step."""
-    differences = found["difference"][key]
+    differences = found[key]
     assert len(differences) == 2
     assert all(d["loss"] <= 1e-5 and d["gradient"] <= 1e-4 for d in differences), (
         key,
@@ -94,17 +94,27 @@ def test_global_batch_puts_rows_where_they_are_needed(eight_devices, mesh):
 
 @pytest.mark.parametrize("mesh", MESHES[1:], ids=str)
 def test_activations_are_split_along_their_rows(eight_devices, mesh):
-    # Maps with fewer than two rows a device stay whole.
-    split = eight_devices["placement"][str(mesh)]["rows_of_maps"]
-    for rows, found in split.items():
-        rows = int(rows)
-        assert found == (rows // mesh[1] if rows >= 2 * mesh[1] else rows)
+    data, spatial = mesh
+    parts = eight_devices["placement"][str(mesh)]["parts_of_maps"]
+    for rows in (16, 32):
+        assert parts[f"8 x {rows}"] == [8 // data, rows // spatial]
+        assert parts[f"4 x {rows}"] == [4 // data, rows // spatial]
+    # Small maps by images, and whole where the batch does not divide.
+    for rows in (4, 8):
+        assert parts[f"8 x {rows}"] == [1, rows]
+        assert parts[f"4 x {rows}"] == [4 // data, rows]
 
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("mesh", MESHES, ids=str)
 def test_ten_steps_on_eight_devices_equal_one(eight_devices, mesh, stage):
-    assert_equal_steps(eight_devices, f"paper {stage} {mesh}")
+    assert_equal_steps(eight_devices["difference"], f"paper {stage} {mesh}")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("mesh", MESHES[1:], ids=str)
+def test_ten_steps_of_fewer_rows_than_devices_equal_one(eight_devices, mesh, stage):
+    assert_equal_steps(eight_devices["few"], f"{stage} {mesh}")
 
 
 def test_sharded_optimizer_holds_a_part_and_changes_nothing(eight_devices):
@@ -120,7 +130,7 @@ def test_ten_steps_of_the_reference_preset_equal_one():
     found = on_eight_devices("mesh_step.py", MESHES, ["reference"])
     for stage in STAGES:
         for mesh in MESHES:
-            assert_equal_steps(found, f"reference {stage} {mesh}")
+            assert_equal_steps(found["difference"], f"reference {stage} {mesh}")
 
 
 def test_run_goes_on_on_another_mesh():

@@ -92,6 +92,7 @@ class ConvBlock(nn.Module):
     def __call__(self, x, *, train: bool):
         """[B, H, W, I] -> [B, H / stride, W / stride, features]."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        x = sharding.shard_rows(x, narrowest=x.shape[1] // self.stride)
         x = layers.Conv(
             features=self.features,
             size=self.size,

@@ -56,6 +56,7 @@ class InitialStage(nn.Module):
         x = layers.glu(norm(x, train=train))
         # Channel-major, as PyTorch's weights are.
         x = x.reshape(-1, width, 4, 4).transpose(0, 2, 3, 1)  # [B, 4, 4, width]
+        x = sharding.shard_rows(x)
         for i in range(int(math.log2(self.base_size // 4))):
             width //= 2
             block = layers.UpBlock(width, name=f"up_{i}", **types)
@@ -132,7 +133,8 @@ class ImageHead(nn.Module):
         x = layers.Conv(
             features=3, name="conv", dtype=self.dtype, param_dtype=self.param_dtype
         )(features)
-        return jnp.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        x = jnp.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        return sharding.shard_rows(x)
 
 
 class Generator(nn.Module):

@@ -252,7 +252,7 @@ class InceptionV3(nn.Module):
             last = self.pooling == "fid" and name == "Mixed_7c"
             block = _Mixed(branches, "max" if last else inner, name=name, **kinds)
             x = layers.remat(block, self.remat)(x, train=train)
-            x = sharding.shard_rows(x)
+            x = sharding.shard_maps(x)
             if name == "Mixed_6e":
                 regions = x
         return regions, x.mean((1, 2))

@@ -80,7 +80,7 @@ def pyramid(images, sizes):
       Tuple of [B, q, q, C], one for each q of `sizes`; `images` itself for S.
     """
     # Rows of a copy need rows that the next device holds: split the copies instead.
-    images = sharding.gather_rows(images)
+    images = sharding.shard_batch(images)
     return tuple(
         sharding.shard_rows(resize(images, size, align_corners=False, antialias=True))
         for size in sizes

@@ -82,7 +82,7 @@ class CaptionEncoder(nn.Module):
         if self.input_size:
             # Every row of the result needs rows that another device may hold.
             images = resize.resize(
-                sharding.gather_rows(images),
+                sharding.shard_images(images),
                 self.input_size,
                 align_corners=self.align_corners,
                 antialias=False,
@@ -91,7 +91,7 @@ class CaptionEncoder(nn.Module):
             mean = jnp.asarray(_IMAGENET_MEAN, images.dtype)
             std = jnp.asarray(_IMAGENET_STD, images.dtype)
             images = ((images + 1) / 2 - mean) / std
-        return self.trunk(sharding.shard_rows(images), train=train)
+        return self.trunk(sharding.shard_maps(images), train=train)
 
     def __call__(self, images, *, train: bool):
         """Feature of images.

@@ -108,7 +108,7 @@ def _matching_loss(image_encoder, variables, images, captions, gammas):
     # The loss splits captions over `spatial`. Without this the compiler carries that
     # split into the generator, where it gets a kernel's gradient wrong.
     words, mask, sentence = map(
-        sharding.gather_rows, (captions.words, captions.mask, captions.sentence)
+        sharding.shard_batch, (captions.words, captions.mask, captions.sentence)
     )
     gamma1, gamma2, gamma3 = gammas
     return damsm.damsm_loss(

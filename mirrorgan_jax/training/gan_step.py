@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from mirrorgan_jax.models import resize
 from mirrorgan_jax.training import accumulation, gan_objective
@@ -170,22 +169,10 @@ def _with_statistics(discriminators, statistics):
 
 
 def _updated(discriminators, optimizer, grads, statistics):
-    """Every D after its own step, its parameters whole on every device.
-
-    Without that the compiler may leave new kernels split over the mesh, and with few
-    rows a device its convolutions with such a kernel are wrong by a factor.
-    """
-    updated = {
+    """Every D after its own step."""
+    return {
         name: network.updated(optimizer, grads[name], statistics[name])
         for name, network in discriminators.items()
-    }
-    if jax.sharding.get_abstract_mesh().empty:
-        return updated
-    return {
-        name: network.replace(
-            params=jax.lax.with_sharding_constraint(network.params, PartitionSpec())
-        )
-        for name, network in updated.items()
     }
 
 

@@ -43,9 +43,16 @@ class NetworkState:
         }
 
     def updated(self, optimizer, grads, batch_stats):
-        """The state after one step of its optimiser."""
+        """The state after one step of its optimiser.
+
+        Gradients and new parameters are whole on every device. Otherwise the compiler
+        splits some over the mesh, updates them in parts and gathers parameters and
+        both moments; and convolutions with a new kernel that it left split were seen
+        to be wrong by a factor.
+        """
+        grads = sharding.replicate(grads)
         updates, opt_state = optimizer.update(grads, self.opt_state, self.params)
-        params = optax.apply_updates(self.params, updates)
+        params = sharding.replicate(optax.apply_updates(self.params, updates))
         return self.replace(params=params, opt_state=opt_state, batch_stats=batch_stats)
 
 

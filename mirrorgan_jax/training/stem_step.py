@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mirrorgan_jax import sharding
 from mirrorgan_jax.losses import damsm
 from mirrorgan_jax.models import resize
 from mirrorgan_jax.training import accumulation
@@ -199,6 +200,7 @@ def make_update(encode, loss, optimizer, schedule, *, reset_every=0, accumulate=
             if accumulate == 1
             else _accumulated_gradients(*args, accumulate)
         )
+        grads = sharding.replicate(grads)  # see `NetworkState.updated`
         params = {"text": state.text.params, "image": state.image.params}
         opt_state = state.opt_state
         if reset_every:
