@@ -139,7 +139,8 @@ class Model:
 
         Args:
           workdir: the run's folder, local or a bucket; its generator may still be
-            training, STEM and STREAM are finished.
+            training, STEM is finished. Without a finished STREAM images cannot be
+            redescribed.
           chunk: images made at a time. Everything is padded to it, so that each
             function is compiled once and an image does not depend on its neighbours.
 
@@ -156,8 +157,6 @@ class Model:
         step, generator = workdirs.load_generator(config, workdir, mesh)
         home = workdirs.home(config, workdir, "stream")
         done = workdirs.finished_steps(home, "stream") >= config.stream.num_steps
-        # One that the generator learned from must be there; another may be.
-        wanted = done or config.gan.lambda_stream
         return cls(
             config,
             words,
@@ -165,7 +164,7 @@ class Model:
             step=step,
             stem=workdirs.load_stem(config, workdir, mesh)["text"],
             generator=generator,
-            stream=workdirs.load_stream(config, workdir, mesh) if wanted else None,
+            stream=workdirs.load_stream(config, workdir, mesh) if done else None,
             chunk=chunk,
         )
 
@@ -286,8 +285,8 @@ class Model:
     def _need_stream(self, images):
         if not self.has_stream:
             raise ValueError(
-                f"{self.workdir} has no STREAM (gan.lambda_stream = 0): its images"
-                " cannot be redescribed"
+                f"{self.workdir} has no finished STREAM: its images cannot be"
+                " redescribed. --stage=stream trains one"
             )
         shape = np.shape(images)
         if len(shape) != 4 or not shape[0] or shape[3] != 3 or shape[1] != shape[2]:

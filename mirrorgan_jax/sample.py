@@ -108,7 +108,7 @@ def main(values):
     model = commands.open_model(values.workdir)
     commands.remark(model, captions, names)
     if not model.has_stream:
-        print("this run has no STREAM: images are not redescribed")
+        print("this run has no finished STREAM: images are not redescribed")
     folder = values.out or epath.Path(values.workdir) / "samples" / "captions"
     written = write(
         model, captions, folder,

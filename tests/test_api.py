@@ -1,5 +1,7 @@
 """A run as an object: the same noise, the same images, and captions that are wrong."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -138,13 +140,16 @@ def test_score_is_the_mean_cross_entropy_a_word(model):
         model.caption_scores(np.zeros((2, 32, 32, 3), np.uint8), captions)
 
 
-def test_a_run_without_stream_says_so(model):
-    bare = api.Model(
-        model.config, WORDS, "somewhere", step=6, stem=model._stem,
-        generator=model._ema, stream=None, chunk=8,
-    )  # fmt: skip
+def test_a_run_whose_stream_is_gone_generates_and_says_so(model, tmp_path):
+    shutil.copytree(model.workdir, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "stream")
+    bare = api.Model.load(tmp_path / "run")
     assert not bare.has_stream
-    with pytest.raises(ValueError, match="no STREAM"):
+    for left, right in zip(
+        bare.generate([RED]).images, model.generate([RED]).images, strict=True
+    ):
+        np.testing.assert_array_equal(left, right)
+    with pytest.raises(ValueError, match="no finished STREAM"):
         bare.redescribe(np.zeros((1, 32, 32, 3), np.float32), 3)
 
 
