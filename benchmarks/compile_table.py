@@ -56,6 +56,11 @@ def _damsm(config, mesh):
         return function.lower(learned, arrays).compile()
 
 
+def _mebibytes(size):
+    found = round(size / 2**20)
+    return f"{found} MiB" if found else "under 1 MiB"
+
+
 def _row(name):
     """One line of the table."""
     shape, batch = name.split(":")
@@ -72,7 +77,7 @@ def _row(name):
     seconds = time.perf_counter() - begin
     found = aot.report(compiled)
     kinds = ", ".join(
-        f"{row['number']} {kind} {row['bytes'] / 2**20:.0f} MiB"
+        f"{row['number']} {kind} {_mebibytes(row['bytes'])}"
         for kind, row in sorted(found["collectives"].items())
     )
     gathered = "; ".join(str(list(shapes)) for shapes in found["gathered_maps"])

@@ -78,11 +78,16 @@ def collectives(hlo):
 def gathered_maps(found, side):
     """All-gathers of activations [B, H, W, C] with more than `side` rows.
 
-    Kernels [kh, kw, I, O] are none.
+    Kernels [kh, kw, I, O] are none. The compiler may put the axis of a single image
+    anywhere; then a map is known by its equal sides.
     """
 
     def large(dims):
-        return len(dims) == 4 and min(dims[1:3]) > side
+        if len(dims) != 4 or min(dims[1:3]) > side:
+            return len(dims) == 4
+        rest = [size for size in dims if size != 1]
+        equal = {size for size in rest if rest.count(size) > 1}
+        return len(rest) == 3 and any(size > side for size in equal)
 
     return [c for c in found if c.kind == "all-gather" and any(map(large, c.shapes))]
 

@@ -23,6 +23,9 @@ HLO = """
   %d = (f32[4]{0}, f32[8]{0}) all-gather-start(f32[4]{0} %r), channel_id=3
   %e = f32[8]{0} all-gather-done(%d)
   %f = f32[4,4,512,64]{3,2,1,0} all-gather(f32[4,4,256,64]{3,2,1,0} %s), channel_id=4
+  %h = f32[64,1,64,3]{2,0,3,1} all-gather(f32[16,1,64,3]{2,0,3,1} %u), channel_id=6
+  %i = f32[1,1,64,64]{3,2,1,0} all-gather(f32[1,1,32,64]{3,2,1,0} %v), channel_id=7
+  %j = f32[16,1,16,64]{3,2,1,0} all-gather(f32[4,1,16,64]{3,2,1,0} %w), channel_id=8
   %g = pred[7]{0} collective-permute(pred[7]{0} %t), channel_id=5
 """
 
@@ -34,13 +37,16 @@ def test_collectives_are_counted_once_with_the_bytes_of_their_results():
         ("all-reduce", 2 * 4 * 4 * 512 * 64 + 4 * 3),
         ("all-gather", 4 * 8),
         ("all-gather", 4 * 4 * 4 * 512 * 64),
+        ("all-gather", 4 * 64 * 64 * 3),
+        ("all-gather", 4 * 64 * 64),
+        ("all-gather", 4 * 16 * 16 * 64),
         ("collective-permute", 7),
     ]
 
 
 def test_gathered_maps_are_large_activations_and_no_kernels():
     found = aot.gathered_maps(aot.collectives(HLO), 16)
-    assert [c.shapes for c in found] == [((2, 64, 64, 8),)]
+    assert [c.shapes for c in found] == [((2, 64, 64, 8),), ((64, 1, 64, 3),)]
     assert not aot.gathered_maps(aot.collectives(HLO), 64)
 
 
