@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the environment and runs the tests: under 20 minutes on 2 CPU cores the
-# first time, a few minutes when the compile cache is warm. Arguments go to pytest.
+# Makes the environment and runs the tests: 23 minutes on 2 CPU cores the first time,
+# less when the compile cache is warm. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 begin=$SECONDS

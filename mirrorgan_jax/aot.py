@@ -76,18 +76,14 @@ def collectives(hlo):
 
 
 def gathered_maps(found, side):
-    """All-gathers of activations [B, H, W, C] with more than `side` rows.
+    """All-gathers of activations [B, H, W, C] with more than `side` rows and columns.
 
-    Kernels [kh, kw, I, O] are none. The compiler may put the axis of a single image
-    anywhere; then a map is known by its equal sides.
+    The compiler may move the axis of a single image: [H, 1, W, C]. So a map is what
+    has two long axes before its channels; kernels [kh, kw, I, O] have one at most.
     """
 
     def large(dims):
-        if len(dims) != 4 or min(dims[1:3]) > side:
-            return len(dims) == 4
-        rest = [size for size in dims if size != 1]
-        equal = {size for size in rest if rest.count(size) > 1}
-        return len(rest) == 3 and any(size > side for size in equal)
+        return len(dims) == 4 and sorted(dims[:3])[1] > side
 
     return [c for c in found if c.kind == "all-gather" and any(map(large, c.shapes))]
 

@@ -7,8 +7,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 AXES = ("data", "spatial")
-# Of a map that is split along them.
-_FEWEST_ROWS = 16
+_FEWEST_ROWS = 16  # of a map that is split along its rows
 
 
 def create_mesh(data=-1, spatial=1, devices=None):
@@ -41,14 +40,25 @@ def create_mesh(data=-1, spatial=1, devices=None):
     )
 
 
-def _mesh():
-    """The mesh in use, or None where there is nothing to split over."""
+def _sizes():
+    """{axis: devices along it} of the mesh in use; ones outside of any."""
     mesh = jax.sharding.get_abstract_mesh()
-    return None if mesh.empty or mesh.size == 1 else mesh
+    return dict.fromkeys(AXES, 1) if mesh.empty else dict(mesh.shape)
+
+
+def divides(rows, axes=AXES):
+    """Whether the devices along `axes` share so many rows evenly."""
+    sizes = _sizes()
+    return rows % math.prod(sizes[axis] for axis in axes) == 0
 
 
 def _constrained(x, *axes):
+    if math.prod(_sizes().values()) == 1:
+        return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec(*axes))
+
+
+# The constraints are the identity outside a mesh (`jax.set_mesh`) and on one device.
 
 
 def shard_rows(x, *, narrowest=None):
@@ -58,17 +68,13 @@ def shard_rows(x, *, narrowest=None):
     surround, and where a convolution's output has fewer rows a device than its kernel,
     the kernel's gradient is split instead and has to be gathered. They are split by
     images over both axes where the batch divides, and otherwise whole on all devices
-    of `spatial`. These functions are the identity outside a mesh (`jax.set_mesh`) and
-    on one device.
+    of `spatial`.
 
     Args:
       x: the activations.
       narrowest: rows of the map that is made of x next, where these are fewer.
     """
-    mesh = _mesh()
-    if mesh is None:
-        return x
-    spatial = mesh.shape["spatial"]
+    spatial = _sizes()["spatial"]
     rows = min(x.shape[1], narrowest or x.shape[1])
     if spatial == 1 or rows % spatial or rows < max(2 * spatial, _FEWEST_ROWS):
         return shard_images(x)
@@ -80,32 +86,36 @@ def shard_images(x):
 
     The batch is split over both axes where it divides, else over `data` alone.
     """
-    mesh = _mesh()
-    if mesh is None:
-        return x
-    return _constrained(x, AXES if x.shape[0] % mesh.size == 0 else "data")
+    return _constrained(x, AXES if divides(x.shape[0]) else "data")
 
 
 def shard_maps(x):
     """Constrains activations [B, H, W, ...] of a network that sees whole images.
 
-    They stay split by images where `shard_images` can split its input over both
-    axes, else they are split along their rows.
+    They stay split by images where `shard_images` splits its input over both axes,
+    else they are split along their rows.
     """
-    mesh = _mesh()
-    if mesh is None:
-        return x
-    return shard_images(x) if x.shape[0] % mesh.size == 0 else shard_rows(x)
+    return shard_images(x) if divides(x.shape[0]) else shard_rows(x)
 
 
 def shard_batch(x):
     """Constrains [B, ...] to ('data',): every device of a row of `spatial` has all."""
-    return x if _mesh() is None else _constrained(x, "data")
+    return _constrained(x, "data")
 
 
 def replicate(tree):
     """Constrains arrays to be whole on every device."""
-    return tree if _mesh() is None else _constrained(tree)
+    return _constrained(tree)
+
+
+def whole_gradients(grads):
+    """Constrains gradients to be whole on every device where `spatial` splits maps.
+
+    The compiler would split some of them along their kernels' rows, update in parts,
+    and gather parameters and both moments. With `data` alone they follow the state of
+    the optimiser, which `state_shardings` may have split.
+    """
+    return replicate(grads) if _sizes()["spatial"] > 1 else grads
 
 
 def replicated(mesh):

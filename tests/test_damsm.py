@@ -1,5 +1,6 @@
 """DAMSM losses: reference fixture, NumPy oracle, padding, batch order, devices."""
 
+import json
 import os
 import subprocess
 import sys
@@ -103,17 +104,18 @@ def test_same_class_pairs_do_not_count(fixture):
 
 
 _SHARDED = """
+import json, sys
 import jax, numpy as np
 from mirrorgan_jax import sharding
 from mirrorgan_jax.losses import damsm
 
 rng = np.random.default_rng(0)
+ROWS, *SHAPES = json.loads(sys.argv[1])
 regions, words, code, sentence = (
-    rng.normal(size=s).astype(np.float32)
-    for s in ((8, 9, 6), (8, 5, 6), (8, 6), (8, 6))
+    rng.normal(size=(ROWS, *s)).astype(np.float32) for s in ((9, 6), (5, 6), (6,), (6,))
 )
-mask = np.arange(5) < rng.integers(1, 6, (8, 1))
-class_id = np.arange(8) % 5
+mask = np.arange(5) < rng.integers(1, 6, (ROWS, 1))
+class_id = np.arange(ROWS) % 3
 
 def loss(regions, words, mask, code, sentence, class_id):
     return damsm.damsm_loss(
@@ -123,7 +125,7 @@ def loss(regions, words, mask, code, sentence, class_id):
 step = jax.value_and_grad(loss, argnums=(0, 1, 3, 4))
 arguments = (regions, words, mask, code, sentence, class_id)
 dense = jax.jit(step)(*arguments)
-for shape in ((8, 1), (4, 2), (1, 8)):
+for shape in SHAPES:
     mesh = sharding.create_mesh(*shape)
     with jax.set_mesh(mesh):
         arguments = jax.device_put(arguments, sharding.batch_sharding(mesh))
@@ -133,10 +135,15 @@ for shape in ((8, 1), (4, 2), (1, 8)):
 """
 
 
-def test_sharded_loss_equals_dense():
+@pytest.mark.parametrize(
+    ("rows", "meshes"),
+    # Fewer pairs than devices: captions are shared along `spatial`, or all are whole.
+    [(8, [(8, 1), (4, 2), (1, 8)]), (4, [(4, 2), (2, 4), (1, 8)])],
+)
+def test_sharded_loss_equals_dense(rows, meshes):
     flags = "--xla_force_host_platform_device_count=8"
     result = subprocess.run(
-        [sys.executable, "-c", _SHARDED],
+        [sys.executable, "-c", _SHARDED, json.dumps([rows, *meshes])],
         capture_output=True,
         text=True,
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
+from mirrorgan_jax import sharding
+
 # Captions whose attention over all images is held at once: 48 captions against
 # 48 images of 289 regions and 18 words take 48 MB an array in float32.
 _CAPTIONS_AT_ONCE = 48
@@ -85,10 +87,10 @@ def word_similarity(regions, words, word_mask, *, gamma1, gamma2):
 def _over_mesh(local, images, captions):
     """Scores [B, K] of B images with K captions, by blocks on the mesh.
 
-    The images stay where they are, on the devices of `data`, and the captions, which
-    are a sixteenth of them, are gathered from the whole mesh; devices of one row of
-    `spatial` share the captions among themselves. A device then holds B / data images
-    and the scores of B / data images with K / spatial captions.
+    The captions, which are a sixteenth of the images, are gathered from the whole mesh,
+    and every device holds its images and their scores with all captions. Where the
+    images do not divide over both axes, those of `data` stay whole on a row of
+    `spatial`, whose devices share the captions among themselves.
 
     Args:
       local: `local(images, captions) -> scores`, on a block.
@@ -99,15 +101,17 @@ def _over_mesh(local, images, captions):
     if mesh.empty or mesh.size == 1:
         return local(images, captions)
 
-    def axis(name, tree):
+    def divided(tree, *axes):
         rows = jax.tree.leaves(tree)[0].shape[0]
-        return name if rows % mesh.shape[name] == 0 else None
+        return axes if sharding.divides(rows, axes) else None
 
-    data, spatial = axis("data", images), axis("spatial", captions)
+    rows, columns = divided(images, *sharding.AXES), None
+    if rows is None:
+        rows, columns = divided(images, "data"), divided(captions, "spatial")
     return jax.shard_map(
         local,
-        in_specs=(PartitionSpec(data), PartitionSpec(spatial)),
-        out_specs=PartitionSpec(data, spatial),
+        in_specs=(PartitionSpec(rows), PartitionSpec(columns)),
+        out_specs=PartitionSpec(rows, columns),
     )(images, captions)
 
 

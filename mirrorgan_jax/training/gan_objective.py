@@ -105,8 +105,8 @@ def discriminator_gradients(module, network, real, fake, sentence, weights):
 def _matching_loss(image_encoder, variables, images, captions, gammas):
     """L_DAMSM of generated images [B, q, q, 3], the encoder in inference mode."""
     regions, code = image_encoder.apply(variables, images, train=False)
-    # The loss splits captions over `spatial`. Without this the compiler carries that
-    # split into the generator, where it gets a kernel's gradient wrong.
+    # The loss may split captions over `spatial`. Without this the compiler carries that
+    # split into the generator, where a kernel's gradient was seen to be wrong.
     words, mask, sentence = map(
         sharding.shard_batch, (captions.words, captions.mask, captions.sentence)
     )

@@ -45,12 +45,10 @@ class NetworkState:
     def updated(self, optimizer, grads, batch_stats):
         """The state after one step of its optimiser.
 
-        Gradients and new parameters are whole on every device. Otherwise the compiler
-        splits some over the mesh, updates them in parts and gathers parameters and
-        both moments; and convolutions with a new kernel that it left split were seen
-        to be wrong by a factor.
+        The new parameters are whole on every device: convolutions with a kernel that
+        the compiler left split over the mesh were seen to be wrong by a factor.
         """
-        grads = sharding.replicate(grads)
+        grads = sharding.whole_gradients(grads)
         updates, opt_state = optimizer.update(grads, self.opt_state, self.params)
         params = sharding.replicate(optax.apply_updates(self.params, updates))
         return self.replace(params=params, opt_state=opt_state, batch_stats=batch_stats)

@@ -200,7 +200,7 @@ def make_update(encode, loss, optimizer, schedule, *, reset_every=0, accumulate=
             if accumulate == 1
             else _accumulated_gradients(*args, accumulate)
         )
-        grads = sharding.replicate(grads)  # see `NetworkState.updated`
+        grads = sharding.whole_gradients(grads)
         params = {"text": state.text.params, "image": state.image.params}
         opt_state = state.opt_state
         if reset_every:
