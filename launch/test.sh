@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the environment and runs the tests: 23 minutes on 2 CPU cores the first time,
+# Makes the environment and runs the tests: 18 minutes on 2 CPU cores the first time,
 # less when the compile cache is warm. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
