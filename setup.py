@@ -20,7 +20,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["mirrorgan_jax", "mirrorgan_jax.*"]),
-    package_data={"mirrorgan_jax": ["templates/*.html"]},
+    package_data={"mirrorgan_jax.report": ["templates/*.html"]},
     python_requires=">=3.11",
     install_requires=[
         "jax>=0.7",  # jax.set_mesh, AxisType; accelerators: jax[cuda12], jax[tpu]

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from absl import app, flags
 from ml_collections import config_flags
 
-from mirrorgan_jax import aot, sharding
 from mirrorgan_jax.losses import damsm
+from mirrorgan_jax.parallel import mesh as meshes
+from mirrorgan_jax.training import aot
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/cub.py")
 _TOPOLOGY = flags.DEFINE_string("topology", "v5e", "Kind of TPU chips.")
@@ -39,7 +40,7 @@ def _damsm(config, mesh):
         "class_id": (rows,),
     }  # fmt: skip
     types = {"word_mask": bool, "class_id": jnp.int32}
-    place = sharding.batch_sharding(mesh)
+    place = meshes.batch_sharding(mesh)
     arrays = {
         name: jax.ShapeDtypeStruct(shape, types.get(name, jnp.float32), sharding=place)
         for name, shape in shapes.items()

@@ -14,8 +14,9 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from mirrorgan_jax import sharding, trainers
+from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import state as states
+from mirrorgan_jax.training import trainers
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/toybirds.py")
 _STEPS = flags.DEFINE_integer("steps", 20, "Steps that are timed.", lower_bound=1)
@@ -33,13 +34,13 @@ def _setup(config):
         "tokens": rng.integers(1, _VOCAB.value, (c.batch_size, words)).astype(np.int32),
         "length": np.full(c.batch_size, words, np.int32),
     }
-    mesh = sharding.create_mesh(config.mesh.data, config.mesh.spatial)
+    mesh = meshes.create_mesh(config.mesh.data, config.mesh.spatial)
     state = states.create(
         trainer.create, mesh, key, shard_optimizer=config.mesh.shard_optimizer
     )
     frozen = states.create(trainers.init_frozen(config, "gan", _VOCAB.value), mesh, key)
-    rows = sharding.local_rows(mesh, c.batch_size)
-    batch = sharding.global_batch(mesh, rows, batch, c.batch_size)
+    rows = meshes.local_rows(mesh, c.batch_size)
+    batch = meshes.global_batch(mesh, rows, batch, c.batch_size)
     return mesh, trainer, state, frozen, batch, states.create(lambda: key, mesh)
 
 

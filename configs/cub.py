@@ -6,7 +6,7 @@ Command:  python -m mirrorgan_jax.main --config=configs/cub.py
               --config.weights.resnet152=resnet152.safetensors
           DIR holds CUB_200_2011/, text/, train/ and test/.
           configs/cub.py:reference trains what the authors' released code computes,
-          configs/cub.py:attngan a row of the tables (`mirrorgan_jax/variants.py`);
+          configs/cub.py:attngan a row of the tables (`settings/variants.py`);
           --config.eval.repeats=10 evaluates on 30,000 images, as the papers do.
 Hardware: one GPU or TPU host; a few steps of every stage also run on a CPU
 Cost:     not yet measured
@@ -14,7 +14,7 @@ Expected: CUB IS 4.56 and R-precision 57.67 % (paper, Tables 1 and 2); our own
           numbers are not yet measured
 """
 
-from mirrorgan_jax import variants
+from mirrorgan_jax.settings import variants
 
 
 def get_config(preset="paper"):

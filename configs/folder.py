@@ -11,7 +11,7 @@ Expected: on 5,902 photographs of birds R-precision top-1 17 % generated, 9.5 %
           real; every third image is a bird that a person recognises
 """
 
-from mirrorgan_jax import recipes, variants
+from mirrorgan_jax.settings import recipes, variants
 
 
 def get_config(preset="paper"):

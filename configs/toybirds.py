@@ -7,7 +7,7 @@ Expected: R-precision top-1 about 60 % generated, 72 % real; attribute accuracy
           body 54, wing 28, belly 55, crown 29 % (chance 11)
 """
 
-from mirrorgan_jax import recipes, variants
+from mirrorgan_jax.settings import recipes, variants
 
 
 def get_config(preset="paper"):

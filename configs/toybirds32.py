@@ -2,7 +2,7 @@
 
 Command:  python -m mirrorgan_jax.main --config=configs/toybirds32.py
           configs/toybirds32.py:attngan is a row of the tables
-          (`mirrorgan_jax/variants.py`).
+          (`mirrorgan_jax/settings/variants.py`).
 Hardware: 2 CPU cores
 Cost:     about 10 minutes beside other work, 4 of them STEM, STREAM and the
           held-out captioner, which the rows of a table share
@@ -10,7 +10,7 @@ Expected: R-precision top-1 43 % generated, 73 % real; Inception Score 4.5 (real
           and FID 2.4 through the toybirds classifier; three seeds in the README
 """
 
-from mirrorgan_jax import recipes, variants
+from mirrorgan_jax.settings import recipes, variants
 
 
 def get_config(preset="paper"):

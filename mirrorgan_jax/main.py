@@ -13,7 +13,7 @@ import traceback
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from mirrorgan_jax import config as configs
+from mirrorgan_jax.settings import base as configs
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file, such as configs/cub.py:reference.",
@@ -60,9 +60,10 @@ def set_up(config):
     """What must be decided before jax starts."""
     import jax
 
-    from mirrorgan_jax import hosts, runs
+    from mirrorgan_jax import run
+    from mirrorgan_jax.parallel import hosts
 
-    runs.set_up(config)
+    run.set_up(config)
     if _COMPILE_ONLY.value:
         wanted = config.mesh.data * config.mesh.spatial
         if not _TOPOLOGY.value and wanted > 0:
@@ -99,7 +100,7 @@ def main(argv):
     config, workdir = _CONFIG.value, _workdir()
 
     def act():
-        from mirrorgan_jax import runs
+        from mirrorgan_jax import run
 
         set_up(config)
         if _COMPILE_ONLY.value:
@@ -107,8 +108,8 @@ def main(argv):
             return
         begin = time.time()
         stage = _STAGE.value
-        wanted = runs.needed_stages(config) if stage == "all" else [stage]
-        runs.run(config, workdir, wanted)
+        wanted = run.needed_stages(config) if stage == "all" else [stage]
+        run.run(config, workdir, wanted)
         _done(begin, workdir)
 
     return ended(act)
@@ -122,7 +123,7 @@ def ended(act):
     """
     import jax
 
-    from mirrorgan_jax import hosts
+    from mirrorgan_jax.parallel import hosts
 
     try:
         act()
@@ -146,7 +147,7 @@ def ended(act):
 
 
 def _done(begin, workdir):
-    from mirrorgan_jax import hosts
+    from mirrorgan_jax.parallel import hosts
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     minutes = (time.time() - begin) / 60
@@ -156,7 +157,7 @@ def _done(begin, workdir):
 
 
 def _compile(config):
-    from mirrorgan_jax import aot
+    from mirrorgan_jax.training import aot
 
     if _STAGE.value == "evaluate":
         raise ValueError("--compile_only: --stage=evaluate has no training step")

@@ -12,7 +12,6 @@ import numpy as np
 import optax
 import tiny
 
-from mirrorgan_jax import sharding
 from mirrorgan_jax.training import loop
 
 MESHES = [(8, 1), (1, 1), (2, 2), (4, 2)]
@@ -42,7 +41,7 @@ def run(workdir, meshes):
         )
         trainer = tiny.gan(config, {"G": DESCENT, "D": DESCENT})
         devices = jax.devices()[: shape[0] * shape[1]]
-        mesh = sharding.create_mesh(*shape, devices=devices)
+        mesh = meshes.create_mesh(*shape, devices=devices)
         stage = loop.Stage(
             name="gan",
             settings=config.gan,
@@ -50,7 +49,7 @@ def run(workdir, meshes):
             pretrained=lambda: None,
             seed=1,
             train_step=trainer.train_step,
-            frozen=jax.device_put(trainer.frozen, sharding.replicated(mesh)),
+            frozen=jax.device_put(trainer.frozen, meshes.replicated(mesh)),
             batches=batches(config),
             evaluate=lambda state: {"step": float(state.step)},
             metric="step",

@@ -10,7 +10,7 @@ import sys
 import mesh_step
 import numpy as np
 
-from mirrorgan_jax import hosts, sharding
+from mirrorgan_jax.parallel import hosts
 
 
 def main():
@@ -24,8 +24,8 @@ def main():
         )
     found = {}
     for shape in json.loads(meshes):
-        mesh = sharding.create_mesh(*shape)
-        rows = sharding.local_rows(mesh, mesh_step.ROWS)
+        mesh = meshes.create_mesh(*shape)
+        rows = meshes.local_rows(mesh, mesh_step.ROWS)
         found[f"{tuple(shape)} rows"] = rows
         kept, _ = mesh_step.steps("paper", "gan", mesh)
         for when, trees in zip(("first", "last"), kept, strict=True):

@@ -15,7 +15,8 @@ import numpy as np
 import optax
 import tiny
 
-from mirrorgan_jax import sharding
+from mirrorgan_jax.parallel import constraints
+from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import state as states
 
 ROWS = 8
@@ -51,18 +52,18 @@ def steps(
 ):  # fmt: skip
     """States and metrics after the first and the last of the steps, on a mesh."""
     config, functions = trainer(preset, stage, batch_size, lambda_damsm)
-    rows = sharding.local_rows(mesh, batch_size)
+    rows = meshes.local_rows(mesh, batch_size)
     create = functools.partial(
         states.create, functions.create, shard_optimizer=shard_optimizer
     )
     state = create(mesh, jax.random.key(1))
     key = states.create(lambda: jax.random.key(0), mesh)
-    frozen = jax.device_put(functions.frozen, sharding.replicated(mesh))
+    frozen = jax.device_put(functions.frozen, meshes.replicated(mesh))
     step, kept = None, []
     for i in range(count):
         batch = tiny.batch(config, stage, seed=SEED + i)
         batch = {name: value[rows] for name, value in batch.items()}
-        batch = sharding.global_batch(mesh, rows, batch, batch_size)
+        batch = meshes.global_batch(mesh, rows, batch, batch_size)
         if step is None:
             step = states.compile_step(
                 functions.train_step, state, frozen, batch, key, mesh
@@ -104,7 +105,7 @@ def difference(actual, expected):
 
 def differences(preset, stage, shape, expected, **options):
     """`difference` of the steps on a mesh from the expected ones, first and last."""
-    actual, _ = steps(preset, stage, sharding.create_mesh(*shape), **options)
+    actual, _ = steps(preset, stage, meshes.create_mesh(*shape), **options)
     return [difference(*pair) for pair in zip(actual, expected, strict=True)]
 
 
@@ -112,7 +113,7 @@ def parts_of_maps(mesh):
     """{"images x rows": images and rows that a device holds}."""
     with jax.set_mesh(mesh):
         return {
-            f"{images} x {rows}": jax.jit(sharding.shard_rows)(
+            f"{images} x {rows}": jax.jit(constraints.shard_rows)(
                 jnp.zeros((images, rows, 4, 1))
             )
             .addressable_shards[0]
@@ -125,9 +126,9 @@ def parts_of_maps(mesh):
 
 def placement(mesh):
     """Where a batch's rows and a map's rows are."""
-    rows = sharding.local_rows(mesh, ROWS)
+    rows = meshes.local_rows(mesh, ROWS)
     values = np.arange(2.0 * ROWS).reshape(ROWS, 2)
-    placed = sharding.global_batch(mesh, rows, {"x": values}, ROWS)["x"]
+    placed = meshes.global_batch(mesh, rows, {"x": values}, ROWS)["x"]
     return {
         "rows": rows.tolist(),
         "rows_a_device": placed.addressable_shards[0].data.shape[0],
@@ -139,7 +140,7 @@ def placement(mesh):
 def sharded_optimizer(expected):
     """STREAM with its optimiser state split over eight devices."""
     kept, state = steps(
-        "paper", "stream", sharding.create_mesh(8, 1), shard_optimizer=True
+        "paper", "stream", meshes.create_mesh(8, 1), shard_optimizer=True
     )
     leaves = jax.tree.leaves(state.captioner.opt_state)
     held = sum(leaf.addressable_shards[0].data.nbytes for leaf in leaves)
@@ -156,8 +157,8 @@ def sharded_optimizer(expected):
 def main():
     """Prints the findings; arguments: meshes and presets as JSON."""
     meshes, presets = map(json.loads, sys.argv[1:])
-    one = sharding.create_mesh(1, 1, devices=jax.devices()[:1])
-    left = sharding.create_mesh(-1, 2)
+    one = meshes.create_mesh(1, 1, devices=jax.devices()[:1])
+    left = meshes.create_mesh(-1, 2)
     create = trainer("paper", "gan")[1].create
     born = [
         tiny.leaves(states.create(create, m, jax.random.key(1))) for m in (one, left)
@@ -172,7 +173,7 @@ def main():
         "few": {},
     }
     for shape in meshes:
-        mesh = sharding.create_mesh(*shape)
+        mesh = meshes.create_mesh(*shape)
         found["placement"][str(tuple(shape))] = placement(mesh)
     for preset in presets:
         for stage in OPTIMIZERS:

@@ -3,7 +3,8 @@
 import jax
 import tiny
 
-from mirrorgan_jax import checkpoint, trainers
+from mirrorgan_jax.training import trainers
+from mirrorgan_jax.workdir import checkpoints as checkpoint
 
 WORDS = (
     "<end>",

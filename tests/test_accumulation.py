@@ -8,10 +8,9 @@ import optax
 import pytest
 import tiny
 
-from mirrorgan_jax import networks, trainers
-from mirrorgan_jax.losses import damsm
-from mirrorgan_jax.models import glam
-from mirrorgan_jax.training import accumulation, gan_objective, gan_step, stem_step
+from mirrorgan_jax.losses import damsm, objective
+from mirrorgan_jax.models import build, glam
+from mirrorgan_jax.training import accumulation, gan_step, stem_step, trainers
 
 ROWS = 8
 
@@ -65,7 +64,7 @@ class Tower(nn.Module):
 def stem_step_in(parts):
     """(state, metrics) after a STEM step without dropout and batch norm."""
     config = tiny.tiny_config(**{"stem.dropout": 0.0, "stem.batch_size": ROWS})
-    towers = networks.text_encoder(config, tiny.VOCAB), Tower(config.stem.word_dim)
+    towers = build.text_encoder(config, tiny.VOCAB), Tower(config.stem.word_dim)
     descent = optax.trace(decay=0.0)  # its state is the gradient
     create = stem_step.make_create_state(
         *towers, descent, image_size=32, num_words=config.text.num_words
@@ -105,7 +104,7 @@ def gan_step_in(parts, **changes):
     """(state, metrics) after a GAN step without batch norm and wrong pairs."""
     changes |= {"gan.batch_size": ROWS, "gan.d_norm": "none"}
     config = tiny.tiny_config(**changes)
-    modules = networks.gan(config, tiny.VOCAB)._replace(generator=Painter())
+    modules = build.gan(config, tiny.VOCAB)._replace(generator=Painter())
     descent = optax.sgd(1e-3, momentum=0.0)
     optimizers = {"G": descent, "D": descent}
     dims = {"z_dim": config.gan.z_dim, "condition_dim": config.gan.condition_dim}
@@ -113,7 +112,7 @@ def gan_step_in(parts, **changes):
         modules, optimizers, word_dim=config.stem.word_dim, **dims
     )
     train_step = gan_step.make_train_step(
-        modules, optimizers, networks.gan_weights(config), sizes=(16, 32),
+        modules, optimizers, build.gan_weights(config), sizes=(16, 32),
         accumulate=parts, **dims,
     )  # fmt: skip
     frozen = trainers.init_frozen(config, "gan", tiny.VOCAB)(jax.random.key(2))
@@ -131,15 +130,15 @@ def test_damsm_negatives_of_the_gan_come_from_a_part():
     changes = {"gan.lambda_damsm": 2.0, "gan.lambda_stream": 0.0}
     _, metrics = gan_step_in(2, **changes)
     config = tiny.tiny_config(**{"gan.batch_size": ROWS, **changes})
-    modules, batch = networks.gan(config, tiny.VOCAB), tiny.batch(config, "gan")
+    modules, batch = build.gan(config, tiny.VOCAB), tiny.batch(config, "gan")
     frozen = trainers.init_frozen(config, "gan", tiny.VOCAB)(jax.random.key(2))
-    captions = gan_objective.encode_captions(
+    captions = objective.encode_captions(
         modules.text_encoder, frozen["stem"], batch["tokens"], batch["length"],
         batch["class_id"],
     )  # fmt: skip
     key = jax.random.fold_in(jax.random.key(1), 0)
     dims = (config.gan.z_dim, config.gan.condition_dim)
-    inputs = (*gan_objective.noise(key, ROWS, *dims), captions.sentence)
+    inputs = (*objective.noise(key, ROWS, *dims), captions.sentence)
     inputs = (*inputs, captions.words, captions.mask)
     # The same painter: its parameters come from the same key.
     keys = jax.random.split(jax.random.key(0), 3)

@@ -12,7 +12,8 @@ import pytest
 import tiny
 from jax.sharding import NamedSharding, PartitionSpec
 
-from mirrorgan_jax import aot, sharding
+from mirrorgan_jax.parallel import mesh as meshes
+from mirrorgan_jax.training import aot
 
 ROOT = Path(__file__).parent.parent
 
@@ -60,7 +61,7 @@ def test_report_of_a_product():
 
 def test_stage_compiles_without_data_or_weights():
     config = tiny.tiny_config()
-    mesh = sharding.create_mesh(devices=jax.devices()[:1])
+    mesh = meshes.create_mesh(devices=jax.devices()[:1])
     compiled = aot.compile_stage(config, "stream", mesh, vocab_size=tiny.VOCAB)
     state, _ = compiled.output_shardings
     assert all(

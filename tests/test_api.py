@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import random_runs
 
-from mirrorgan_jax import api, networks, text
+from mirrorgan_jax import text
+from mirrorgan_jax.inference import model as api
+from mirrorgan_jax.models import build
 
 WORDS = random_runs.WORDS
 RED = "this bird has a red wing"
@@ -125,7 +127,7 @@ def test_score_is_the_mean_cross_entropy_a_word(model):
     images = model.generate([RED], n=2).images[-1]
     captions = [RED, "blue bird"]
     scores = model.caption_scores(images, captions)
-    module = networks.captioner(model.config, len(WORDS))
+    module = build.captioner(model.config, len(WORDS))
     for image, caption, score in zip(images, captions, scores, strict=True):
         ids = model.vocab.encode(caption)
         logits = module.apply(

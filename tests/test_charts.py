@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mirrorgan_jax import charts
+from mirrorgan_jax.report import charts
 
 _SVG = "{http://www.w3.org/2000/svg}"
 

@@ -14,8 +14,9 @@ import optax
 import pytest
 import tiny
 
-from mirrorgan_jax import checkpoint, sharding
+from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import state as states
+from mirrorgan_jax.workdir import checkpoints as checkpoint
 
 CONFIG = {"seed": 0, "stem": {"learning_rate": 2e-3}}
 VOCAB = ["<pad>", "red", "bird"]
@@ -105,7 +106,7 @@ def test_restore_gives_state_average_configuration_and_vocabulary(tmp_path):
     checkpoints = checkpoint.Checkpoints(tmp_path, "gan")
     save(checkpoints, 7, ema=ema(7))
     checkpoints.wait()
-    mesh = sharding.create_mesh()
+    mesh = meshes.create_mesh()
     state, average = checkpoints.restore(7, make_state(), ema=ema())
     assert isinstance(state.network.opt_state[0], optax.ScaleByAdamState)
     assert not tiny.changed(make_state(7), state)
@@ -114,7 +115,7 @@ def test_restore_gives_state_average_configuration_and_vocabulary(tmp_path):
     # Inference restores the average alone, onto its own mesh.
     alone = checkpoints.restored_tree(7, "ema", mesh)
     assert not tiny.changed(ema(7), alone)
-    assert alone["params"]["kernel"].sharding == sharding.replicated(mesh)
+    assert alone["params"]["kernel"].sharding == meshes.replicated(mesh)
     checkpoints.close()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from mirrorgan_jax import config as configs
+from mirrorgan_jax.settings import base as configs
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 # Files that need a folder of the user's own.

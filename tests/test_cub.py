@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from mirrorgan_jax import text
-from mirrorgan_jax.data import builder, cub, datasets, pipeline, records
+from mirrorgan_jax.data import datasets, pipeline, prepare
+from mirrorgan_jax.data.sources import cub, records
 
 _SHARED = pathlib.Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 # What Python 2 wrote for [numpy.int64(2), numpy.int64(2)], protocol 0.
@@ -175,6 +176,6 @@ def test_full_split_and_captions_give_the_known_vocabulary():
 
 def test_unknown_data_set_is_refused(tmp_path):
     with pytest.raises(ValueError, match="toybirds, cub, folder"):
-        builder.prepare("birds", data_root=tmp_path)
+        prepare.prepare("birds", data_root=tmp_path)
     with pytest.raises(ValueError, match="source"):
-        builder.prepare("cub", data_root=tmp_path)
+        prepare.prepare("cub", data_root=tmp_path)

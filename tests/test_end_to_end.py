@@ -13,8 +13,11 @@ import pytest
 import tiny
 from PIL import Image
 
-from mirrorgan_jax import checkpoint, runs, sharding, stages, workdirs
-from mirrorgan_jax import config as configs
+from mirrorgan_jax import run as runs
+from mirrorgan_jax.parallel import mesh as meshes
+from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.training import stages
+from mirrorgan_jax.workdir import checkpoints, layout
 
 STAGES = ("stem", "stream", "gan")
 
@@ -36,7 +39,7 @@ def test_every_stage_leaves_its_checkpoints_and_metrics(uninterrupted):
         rows = command.metric_rows(uninterrupted.workdir, stage)
         assert [row["step"] for row in rows] == [*range(1, last + 1)]
         assert all(np.isfinite(v) for r in rows for k, v in r.items() if k != "stage")
-        metric, _ = workdirs.METRICS[stage]
+        metric, _ = layout.METRICS[stage]
         assert [row["step"] for row in rows if f"eval/{metric}" in row] == [2, 4, 6]
         assert list((uninterrupted.workdir / "events" / stage).iterdir())
         assert f"{stage}: done" in uninterrupted.output
@@ -346,9 +349,9 @@ def test_gate_refuses_a_stream_that_ignores_the_image(
 ):
     changes = {"stream.gate_margin": margin, "data.root": str(tiny_data)}
     config = tiny.tiny_config(**changes)
-    mesh = sharding.create_mesh()
+    mesh = meshes.create_mesh()
     dataset = runs.load_data(config)
-    stream = workdirs.load_stream(config, uninterrupted.workdir, mesh)
+    stream = layout.load_stream(config, uninterrupted.workdir, mesh)
     if passes:
         stages.check_gate(config, dataset, mesh, stream)
         assert "cross entropy a word is" in capsys.readouterr().out
@@ -359,7 +362,7 @@ def test_gate_refuses_a_stream_that_ignores_the_image(
 
 @pytest.mark.parametrize(("which", "value"), [("latest", 3.0), ("best", 2.0)])
 def test_later_stages_take_the_checkpoint_that_is_asked_for(tmp_path, which, value):
-    writer = checkpoint.Checkpoints(
+    writer = checkpoints.Checkpoints(
         tmp_path, "stream", metric="matched", lower_is_better=True
     )
     for step, matched in ((1, 0.9), (2, 0.1), (3, 0.5)):
@@ -373,8 +376,8 @@ def test_later_stages_take_the_checkpoint_that_is_asked_for(tmp_path, which, val
         )
     writer.close()
     config = tiny.tiny_config(**{"weights.checkpoint": which, "stream.num_steps": 3})
-    found = workdirs.load_stream(config, tmp_path, sharding.create_mesh())
+    found = layout.load_stream(config, tmp_path, meshes.create_mesh())
     np.testing.assert_array_equal(found["params"]["w"], value)
     config.stream.num_steps = 4
     with pytest.raises(ValueError, match="stage stream is at step 3 of 4"):
-        workdirs.load_stream(config, tmp_path, sharding.create_mesh())
+        layout.load_stream(config, tmp_path, meshes.create_mesh())

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from mirrorgan_jax import evaluator
+from mirrorgan_jax.evaluation import evaluator
 
 CLASSES = np.repeat(np.arange(4), 10)
 

@@ -7,7 +7,8 @@ import zipfile
 import pytest
 from PIL import Image
 
-from mirrorgan_jax.data import datasets, folder, records
+from mirrorgan_jax.data import datasets
+from mirrorgan_jax.data.sources import folder, records
 
 
 def _picture(size=(20, 16), color=(10, 200, 30)):

@@ -15,7 +15,7 @@ import mesh_step
 import numpy as np
 import pytest
 
-from mirrorgan_jax import hosts
+from mirrorgan_jax.parallel import hosts
 
 HERE = Path(__file__).parent
 MESHES = [(8, 1), (2, 4), (1, 8)]
@@ -49,7 +49,7 @@ def in_a_new_process(*statements):
     return subprocess.run(
         [
             sys.executable, "-c",
-            "; ".join(["from mirrorgan_jax import hosts", *statements]),
+            "; ".join(["from mirrorgan_jax.parallel import hosts", *statements]),
         ],
         cwd=HERE.parent, capture_output=True, text=True,
         env={**os.environ, "JAX_PLATFORMS": "cpu"},

@@ -543,8 +543,8 @@ def launched_flags():
 def test_launch_files_give_main_only_flags_that_it_has():
     from absl import flags
 
-    from mirrorgan_jax import config as configs
     from mirrorgan_jax import main
+    from mirrorgan_jax.settings import base as configs
 
     assert main.cli  # its import defines the flags
     names = {flag.partition("=")[0].removeprefix("--") for flag in launched_flags()}

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import tiny
 
-from mirrorgan_jax import hosts, sharding, workdirs
+from mirrorgan_jax.parallel import hosts
+from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import loop
+from mirrorgan_jax.workdir import layout
 
 VOCAB = ["<pad>", "red", "bird"]
 STEPS = 10
@@ -114,7 +116,7 @@ def train(workdir, config=None, *, vocab=VOCAB, **changes):
         workdir=workdir,
         config=config.to_dict(),
         vocab=vocab,
-        mesh=sharding.create_mesh(),
+        mesh=meshes.create_mesh(),
     )
     return seen
 
@@ -350,5 +352,5 @@ def test_resumable_compares_keys_that_only_one_side_has():
     new = copy.deepcopy(old)
     del new["gan"]["kl_weight"]
     with pytest.raises(ValueError, match="gan.kl_weight = None, was 1.0"):
-        workdirs.check_resumable("gan", old, VOCAB, new, VOCAB)
-    workdirs.check_resumable("gan", old, VOCAB, old, VOCAB)
+        layout.check_resumable("gan", old, VOCAB, new, VOCAB)
+    layout.check_resumable("gan", old, VOCAB, old, VOCAB)

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from mirrorgan_jax import text
-from mirrorgan_jax.data import mentions, toybirds
+from mirrorgan_jax.data.toybirds import birds, mentions
 
 
 def test_every_caption_says_only_what_is_true():
-    counts = {name: 0 for name in toybirds.ATTRIBUTES}
+    counts = {name: 0 for name in birds.ATTRIBUTES}
     total = 0
     for index in range(60):
         rng = np.random.default_rng(index)
-        attributes = [rng.integers(len(v)) for v in toybirds.ATTRIBUTES.values()]
-        values = toybirds.attribute_values(attributes)
-        for caption in toybirds.captions(values, rng):
+        attributes = [rng.integers(len(v)) for v in birds.ATTRIBUTES.values()]
+        values = birds.attribute_values(attributes)
+        for caption in birds.captions(values, rng):
             found = mentions.find(caption)
             assert found
             tokens = text.tokenize(caption)

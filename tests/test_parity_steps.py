@@ -15,8 +15,9 @@ import parity
 import pytest
 from flax import linen as nn
 
+from mirrorgan_jax.losses import objective
 from mirrorgan_jax.models import discriminators, glam, stem, stream
-from mirrorgan_jax.training import gan_objective, gan_step, stem_step
+from mirrorgan_jax.training import gan_step, stem_step
 from mirrorgan_jax.training import state as states
 from mirrorgan_jax.weights import names
 
@@ -69,7 +70,7 @@ def _networks(dtype):
     )
 
 
-WEIGHTS = gan_objective.Weights(
+WEIGHTS = objective.Weights(
     adversarial_scale=1.0,
     discriminator_weighting="mean",
     wrong_pairs=True,
@@ -118,7 +119,7 @@ def _run(fixture, dtype):
     length = jnp.asarray(fixture["in/cap_lens"], jnp.int32)
     for step in (1, 2, 3):
         tokens = jnp.asarray(fixture[f"in/captions_step{step}"], jnp.int32)
-        captions = gan_objective.encode_captions(
+        captions = objective.encode_captions(
             networks.text_encoder, text, tokens, length
         )
         real = tuple(

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mirrorgan_jax import protocols
+from mirrorgan_jax.evaluation import protocol
 
 CLASSES = np.repeat(np.arange(4), 10)
 
@@ -23,7 +23,7 @@ def split(classes=CLASSES, captions=3):
 
 def make(data, **options):
     settings = {"count": 0, "num_words": 2, "pool_size": 5, "seed": 3} | options
-    return protocols.make(data, **settings)
+    return protocol.make(data, **settings)
 
 
 def test_repeats_take_other_captions_of_the_same_images():
@@ -61,11 +61,11 @@ def test_small_splits_have_small_pools():
 
 def test_mismatched_rows_are_of_other_classes():
     for classes in (CLASSES, np.tile(np.arange(4), 10), np.array([0, 0, 1, 1, 1, 2])):
-        rows = protocols.mismatched_rows(classes)
+        rows = protocol.mismatched_rows(classes)
         assert sorted(rows) == list(range(len(classes)))
         assert not (classes[rows] == classes).any()
 
 
 def test_sample_rows_are_spread_and_distinct():
-    assert protocols.sample_rows(100, 4).tolist() == [0, 33, 66, 99]
-    assert protocols.sample_rows(3, 16).tolist() == [0, 1, 2]
+    assert protocol.sample_rows(100, 4).tolist() == [0, 33, 66, 99]
+    assert protocol.sample_rows(3, 16).tolist() == [0, 1, 2]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from mirrorgan_jax import provenance
+from mirrorgan_jax.workdir import provenance
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirrorgan_jax import checkpoint, report, telemetry
-from mirrorgan_jax import config as configs
+from mirrorgan_jax.report import page as report
+from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.workdir import checkpoints, metric_log
 
 _EVIL = "<script>alert('x')</script>"
 
@@ -199,7 +200,7 @@ def test_everything_from_outside_is_escaped(tmp_path, settings):
     _evaluation(tmp_path, {_EVIL: entry, "kid": {"title": "KID", "refused": _EVIL}})
     run = {"versions": {_EVIL: _EVIL}, "hardware": {_EVIL: _EVIL}, "stages": {}}
     (tmp_path / "report" / "run.json").write_text(json.dumps(run))
-    with telemetry.MetricLog(tmp_path, "gan", 0, events=False) as log:
+    with metric_log.MetricLog(tmp_path, "gan", 0, events=False) as log:
         log.write(1, {f"G/{_EVIL}": 1.0})
     page = _Page(report.write(tmp_path))
     assert _EVIL not in page.source
@@ -211,7 +212,7 @@ def test_everything_from_outside_is_escaped(tmp_path, settings):
 
 
 def test_losses_become_charts_and_null_a_gap(tmp_path):
-    with telemetry.MetricLog(tmp_path, "gan", 0, events=False) as log:
+    with metric_log.MetricLog(tmp_path, "gan", 0, events=False) as log:
         for step in range(1, 6):
             value = float("nan") if step == 3 else 1.0
             log.write(step, {"G/loss": value, "D16/loss": 2.0})
@@ -298,11 +299,11 @@ def test_metric_of_another_form_is_named_beside_the_others(tmp_path, entry):
 def test_configuration_beside_the_checkpoint_is_shown(tmp_path):
     config = configs.base_config("reference")
     config.stem.num_steps = 77
-    folder = checkpoint.directory(tmp_path, "stem") / "5"
+    folder = checkpoints.directory(tmp_path, "stem") / "5"
     folder.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            report.workdirs, "read_settings", lambda workdir, stage: (config, [stage])
+            report.layout, "read_settings", lambda workdir, stage: (config, [stage])
         )
         page = _Page(report.write(tmp_path))
     assert "preset reference" in page.text("")

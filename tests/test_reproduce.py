@@ -12,8 +12,11 @@ import pytest
 import tiny_config
 from ml_collections import config_dict
 
-from mirrorgan_jax import config as configs
-from mirrorgan_jax import hosts, reproduce, runs, workdirs
+from mirrorgan_jax import run as runs
+from mirrorgan_jax.cli import reproduce
+from mirrorgan_jax.parallel import hosts
+from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.workdir import layout
 
 
 @pytest.fixture
@@ -31,8 +34,8 @@ class _Runs:
         self.calls, self.errors, self.configs = [], {}, {}
         self._steps = {}
         monkeypatch.setattr(runs, "run", self)
-        monkeypatch.setattr(workdirs, "finished_steps", self._finished)
-        monkeypatch.setattr(workdirs, "read_settings", self._settings)
+        monkeypatch.setattr(layout, "finished_steps", self._finished)
+        monkeypatch.setattr(layout, "read_settings", self._settings)
 
     def _finished(self, folder, stage):
         return self._steps.get((str(folder), stage), 0)
@@ -190,7 +193,7 @@ def test_evaluation_of_an_earlier_step_does_not_count(tmp_path, config, fake):
 
 def test_best_checkpoint_may_be_of_an_earlier_step(tmp_path, config, fake, monkeypatch):
     best = types.SimpleNamespace(best_step=lambda: 20, close=lambda: None)
-    monkeypatch.setattr(workdirs, "opened", lambda folder, stage: best)
+    monkeypatch.setattr(layout, "opened", lambda folder, stage: best)
     config.weights.checkpoint = "best"
     reproduce.sweep(config, tmp_path, 3, rows=("lambda_5",))
     file = tmp_path / "seed0" / "lambda_5" / "report" / "evaluation.json"

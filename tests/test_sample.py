@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirrorgan_jax import sample
+from mirrorgan_jax.cli import sample
 
 CAPTION = "this red bird has blue wings"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from mirrorgan_jax import sheets
+from mirrorgan_jax.report import sheets
 
 
 def _stages(count, sizes=(4, 8, 16)):

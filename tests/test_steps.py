@@ -9,8 +9,9 @@ import optax
 import pytest
 import tiny
 
-from mirrorgan_jax import networks
-from mirrorgan_jax.training import gan_objective, gan_step, stem_step
+from mirrorgan_jax.losses import objective
+from mirrorgan_jax.models import build
+from mirrorgan_jax.training import gan_step, stem_step
 from mirrorgan_jax.training import state as states
 
 
@@ -57,8 +58,8 @@ def stem_run_with_epochs():
 def test_gan_step_changes_every_parameter_of_generator_and_discriminators():
     (before, _, after), _, _ = gan_run()
     parameters = {key for key in tiny.leaves(before) if "params" in key.split("/")}
-    networks = {"/".join(key.split("/")[:2]) for key in parameters}
-    assert networks == {
+    build = {"/".join(key.split("/")[:2]) for key in parameters}
+    assert build == {
         "generator/params",
         "discriminators/D16",
         "discriminators/D32",
@@ -277,8 +278,8 @@ def test_caption_mask_is_true_on_real_words():
     config = tiny.tiny_config()
     batch = tiny.batch(config, "gan")
     text = states.weights(jax.jit(tiny.stem(config).create)(jax.random.key(0)).text)
-    captions = gan_objective.encode_captions(
-        networks.text_encoder(config, tiny.VOCAB),
+    captions = objective.encode_captions(
+        build.text_encoder(config, tiny.VOCAB),
         text,
         batch["tokens"],
         batch["length"],

@@ -6,7 +6,9 @@ import io
 import evaluations
 import pytest
 
-from mirrorgan_jax import published, results, tables, variants
+from mirrorgan_jax.report import paper as published
+from mirrorgan_jax.report import results, tables
+from mirrorgan_jax.settings import variants
 
 
 def _cells(text):

@@ -7,15 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mirrorgan_jax import files, telemetry
+from mirrorgan_jax import progress
+from mirrorgan_jax.workdir import files, metric_log
 
 
 def _log(workdir, start, **options):
-    return telemetry.MetricLog(workdir, "gan", start, events=False, **options)
+    return metric_log.MetricLog(workdir, "gan", start, events=False, **options)
 
 
 def _steps(workdir):
-    return [row["step"] for row in telemetry.read_metrics(workdir, "gan")]
+    return [row["step"] for row in metric_log.read_metrics(workdir, "gan")]
 
 
 class _Terminal(io.StringIO):
@@ -25,17 +26,17 @@ class _Terminal(io.StringIO):
 
 def test_rows_are_read_back_in_the_order_of_training(tmp_path):
     for stage in ("gan", "stem", "evaluate"):
-        with telemetry.MetricLog(tmp_path, stage, 0, events=False) as log:
+        with metric_log.MetricLog(tmp_path, stage, 0, events=False) as log:
             log.write(np.int64(1), {"loss": jnp.float32(0.5), "count": 3})
             log.write(2, {"loss": jnp.bfloat16(0.25)})
-    rows = telemetry.read_metrics(tmp_path)
+    rows = metric_log.read_metrics(tmp_path)
     assert [row["stage"] for row in rows[::2]] == ["stem", "gan", "evaluate"]
     assert rows[:2] == [
         {"stage": "stem", "step": 1, "loss": 0.5, "count": 3},
         {"stage": "stem", "step": 2, "loss": 0.25},
     ]
-    assert telemetry.read_metrics(tmp_path, "gan") == rows[2:4]
-    assert telemetry.read_metrics(tmp_path / "nowhere") == []
+    assert metric_log.read_metrics(tmp_path, "gan") == rows[2:4]
+    assert metric_log.read_metrics(tmp_path / "nowhere") == []
 
 
 def test_metrics_of_one_step_share_a_row(tmp_path):
@@ -45,7 +46,7 @@ def test_metrics_of_one_step_share_a_row(tmp_path):
     log.write(5, {"top1": 0.5})
     log.write(6, {"loss": 0.9})
     log.flush()
-    first, second = telemetry.read_metrics(tmp_path, "gan")
+    first, second = metric_log.read_metrics(tmp_path, "gan")
     assert first == {"stage": "gan", "step": 5, "loss": 1.0, "top1": 0.5}
     assert second["step"] == 6
 
@@ -77,7 +78,7 @@ def test_resume_leaves_every_step_once(tmp_path, monkeypatch, append):
     with _log(tmp_path, 3) as log:
         log.write(3, {"top1": 1})
         log.write(4, {"run": 3})
-    rows = telemetry.read_metrics(tmp_path, "gan")
+    rows = metric_log.read_metrics(tmp_path, "gan")
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert rows[2] == {"stage": "gan", "step": 3, "run": 0, "top1": 1}
     with _log(tmp_path, 0) as log:
@@ -109,7 +110,7 @@ def test_wrong_rows_are_refused(tmp_path):
 
 
 def test_disabled_log_writes_nothing(tmp_path):
-    with telemetry.MetricLog(tmp_path, "gan", 0, enabled=False) as log:
+    with metric_log.MetricLog(tmp_path, "gan", 0, enabled=False) as log:
         log.write(1, {"loss": 1})
     assert not list(tmp_path.iterdir())
 
@@ -118,7 +119,7 @@ def test_events_hold_every_step_once(tmp_path):
     pytest.importorskip("tensorflow")
     from tensorboard.backend.event_processing import event_file_loader
 
-    log = telemetry.MetricLog(tmp_path, "gan", 0)
+    log = metric_log.MetricLog(tmp_path, "gan", 0)
     for step in range(1, 6):
         log.write(step, {"loss": float(step)})
     log.write_images(5, {"grid": np.zeros((1, 4, 4, 3), np.uint8)})
@@ -127,7 +128,7 @@ def test_events_hold_every_step_once(tmp_path):
     (first,) = folder.glob("*tfevents*")
     with first.open("ab") as file:
         file.write(b"cut by a kill")
-    with telemetry.MetricLog(tmp_path, "gan", 3) as log:
+    with metric_log.MetricLog(tmp_path, "gan", 3) as log:
         log.write(4, {"loss": 40.0})
     steps = []
     for path in folder.iterdir():
@@ -138,12 +139,12 @@ def test_events_hold_every_step_once(tmp_path):
 
 def test_plain_progress_has_lines_without_control_characters(monkeypatch):
     clock = iter(np.arange(100.0, 1000.0, 2.0))
-    monkeypatch.setattr(telemetry.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     stream = io.StringIO()
-    with telemetry.Progress("gan", 140, initial=100, stream=stream) as progress:
+    with progress.Progress("gan", 140, initial=100, stream=stream) as bar:
         for step in range(40):
-            progress.update(loss=1 / (step + 1))
-        progress.note("saved")
+            bar.update(loss=1 / (step + 1))
+        bar.note("saved")
     lines = stream.getvalue().splitlines()
     # One line every five steps (10 s), a note, the time it took.
     assert lines[0] == (
@@ -156,17 +157,17 @@ def test_plain_progress_has_lines_without_control_characters(monkeypatch):
 
 def test_short_task_still_shows_its_end():
     stream = io.StringIO()
-    with telemetry.Progress("stem", 3, stream=stream) as progress:
-        progress.update(3)
+    with progress.Progress("stem", 3, stream=stream) as bar:
+        bar.update(3)
     assert stream.getvalue().startswith("stem: 3/3 steps (100 %)")
 
 
 def test_terminal_progress_starts_where_the_run_does():
     stream = _Terminal()
-    with telemetry.Progress("gan", 10, initial=4, stream=stream) as progress:
+    with progress.Progress("gan", 10, initial=4, stream=stream) as bar:
         for _ in range(6):
-            progress.update(loss=2.0)
-        progress.note("a line")
+            bar.update(loss=2.0)
+        bar.note("a line")
     text = stream.getvalue()
     assert "4/10" in text and "10/10" in text and "loss 2.000" in text
     assert "0/10" not in text.replace("10/10", "")
@@ -174,9 +175,9 @@ def test_terminal_progress_starts_where_the_run_does():
 
 def test_disabled_progress_is_silent():
     stream = _Terminal()
-    with telemetry.Progress("gan", 2, enabled=False, stream=stream) as progress:
-        progress.update(loss=1.0)
-        progress.note("x")
+    with progress.Progress("gan", 2, enabled=False, stream=stream) as bar:
+        bar.update(loss=1.0)
+        bar.note("x")
     assert not stream.getvalue()
 
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from mirrorgan_jax.data import drawing, toybirds
+from mirrorgan_jax.data.toybirds import birds, drawing
 
 SETTINGS = {"seed": 0, "images_per_species": 4, "size": 32}
 
@@ -16,7 +16,7 @@ VALUES = {
     "grey": "gray", "little": "small", "tiny": "small", "big": "large",
     "stubby": "short", "pointed": "long",
 }  # fmt: skip
-VALUES |= {v: v for values in toybirds.ATTRIBUTES.values() for v in values}
+VALUES |= {v: v for values in birds.ATTRIBUTES.values() for v in values}
 NOUNS = {
     "body": "body", "plumage": "body", "bird": "body", "wing": "wing",
     "wings": "wing", "belly": "belly", "underside": "belly", "crown": "crown",
@@ -41,7 +41,7 @@ def read_caption(text):
         elif noun == "bill":
             noun = "bill_length" if value in ("short", "long") else "bill_color"
         assert claims.setdefault(noun, value) == value
-        assert value in toybirds.ATTRIBUTES[noun]
+        assert value in birds.ATTRIBUTES[noun]
 
     pending, noun, subject = [], None, None
     for word in re.findall(r"\w+", text):
@@ -64,26 +64,26 @@ def read_caption(text):
 
 @pytest.fixture(scope="module")
 def examples():
-    return [toybirds.example("test", i, **SETTINGS) for i in range(200)]
+    return [birds.example("test", i, **SETTINGS) for i in range(200)]
 
 
 def test_species_are_distinct_and_fixed():
-    table = toybirds.species(0)
-    assert table.shape == (200, len(toybirds.ATTRIBUTES))
+    table = birds.species(0)
+    assert table.shape == (200, len(birds.ATTRIBUTES))
     assert len(np.unique(table[:, :4], axis=0)) == 200
-    sizes = [len(values) for values in toybirds.ATTRIBUTES.values()]
+    sizes = [len(values) for values in birds.ATTRIBUTES.values()]
     assert (table >= 0).all() and (table < sizes).all()
     # Every colour occurs often enough on every part to be learnt from 150 species.
     counts = [np.bincount(table[:150, i], minlength=9).min() for i in range(4)]
     assert min(counts) >= 5
-    assert not np.array_equal(table, toybirds.species(1))
+    assert not np.array_equal(table, birds.species(1))
     with pytest.raises(ValueError):
         table[0, 0] = 0
 
 
 def test_stream_does_not_change_between_versions():
-    assert toybirds.species(0)[:2].tolist() == SPECIES_0
-    bird = toybirds.example("train", 7, **SETTINGS)
+    assert birds.species(0)[:2].tolist() == SPECIES_0
+    bird = birds.example("train", 7, **SETTINGS)
     assert bird["captions"][0] == CAPTION_7
     assert bird["attributes"].tolist() == ATTRIBUTES_7
     np.testing.assert_allclose(bird["box"], BOX_7, atol=1e-3)
@@ -92,36 +92,36 @@ def test_stream_does_not_change_between_versions():
 
 
 def test_splits_are_class_disjoint_and_balanced():
-    assert not set(toybirds.TRAIN_CLASSES) & set(toybirds.TEST_CLASSES)
-    assert toybirds.num_examples("train", 4) == 600
-    classes = [toybirds.example("test", i, **SETTINGS)["class_id"] for i in range(200)]
+    assert not set(birds.TRAIN_CLASSES) & set(birds.TEST_CLASSES)
+    assert birds.num_examples("train", 4) == 600
+    classes = [birds.example("test", i, **SETTINGS)["class_id"] for i in range(200)]
     assert np.bincount(classes)[151:].tolist() == [4] * 50
     assert max(np.bincount(classes)[:151]) == 0
 
 
 def test_example_depends_on_its_arguments_only(examples):
-    again = toybirds.example("test", 17, **(SETTINGS | {"images_per_species": 9}))
+    again = birds.example("test", 17, **(SETTINGS | {"images_per_species": 9}))
     for key, value in examples[17].items():
         np.testing.assert_array_equal(again[key], value)
-    other = toybirds.example("test", 17, **(SETTINGS | {"seed": 1}))
+    other = birds.example("test", 17, **(SETTINGS | {"seed": 1}))
     assert not np.array_equal(other["image"], examples[17]["image"])
     assert other["captions"] != examples[17]["captions"]
 
 
 def test_individuals_vary_around_their_species(examples):
-    table = toybirds.species(0)
+    table = birds.species(0)
     same = np.mean(
         [e["attributes"][:4] == table[e["class_id"] - 1, :4] for e in examples]
     )
-    expected = 1 - toybirds.VARIATION * 8 / 9
+    expected = 1 - birds.VARIATION * 8 / 9
     assert abs(same - expected) < 0.05
 
 
 def test_captions_are_true_and_specific(examples):
     colors = []
     for item in examples:
-        values = toybirds.attribute_values(item["attributes"])
-        assert len(set(item["captions"])) == toybirds.CAPTIONS_PER_IMAGE
+        values = birds.attribute_values(item["attributes"])
+        assert len(set(item["captions"])) == birds.CAPTIONS_PER_IMAGE
         for text in item["captions"]:
             claims = read_caption(text)
             assert claims == {name: values[name] for name in claims}, text
@@ -145,7 +145,7 @@ def test_attributes_alone_find_the_caption_among_99_others(examples):
     claims = [[read_caption(c) for c in e["captions"]] for e in examples]
     expected = []
     for item in examples:
-        values = toybirds.attribute_values(item["attributes"])
+        values = birds.attribute_values(item["attributes"])
         others = [
             i for i, e in enumerate(examples) if e["class_id"] != item["class_id"]
         ]
@@ -158,11 +158,11 @@ def test_attributes_alone_find_the_caption_among_99_others(examples):
 
 @pytest.mark.parametrize("size", [16, 64, 100, 256])
 def test_drawing_is_the_same_bird_at_any_size(size):
-    bird = toybirds.example("train", 3, **(SETTINGS | {"size": size}))
+    bird = birds.example("train", 3, **(SETTINGS | {"size": size}))
     assert bird["image"].shape == (size, size, 3) and bird["image"].dtype == np.uint8
     x, y, w, h = np.array(bird["box"]) / size
     assert 0 <= x < x + w <= 1 and 0 <= y < y + h <= 1 and w > 0.5 and h > 0.3
-    reference = toybirds.example("train", 3, **(SETTINGS | {"size": 128}))
+    reference = birds.example("train", 3, **(SETTINGS | {"size": 128}))
     np.testing.assert_allclose(np.array(reference["box"]) / 128, [x, y, w, h])
     means = bird["image"].mean((0, 1)), reference["image"].mean((0, 1))
     np.testing.assert_allclose(*means, atol=3.0)
@@ -190,12 +190,12 @@ def test_each_part_covers_pixels_of_its_colour_at_64(part, value):
 
 
 def test_random_birds_draw_attributes_independently():
-    images, attributes = toybirds.random_birds(400, size=16, seed=0)
+    images, attributes = birds.random_birds(400, size=16, seed=0)
     assert images.shape == (400, 16, 16, 3) and images.dtype == np.uint8
     assert abs(np.corrcoef(attributes.T) - np.eye(7)).max() < 0.2
-    for column, values in zip(attributes.T, toybirds.ATTRIBUTES.values(), strict=True):
+    for column, values in zip(attributes.T, birds.ATTRIBUTES.values(), strict=True):
         assert set(column) == set(range(len(values)))
-    fewer, _ = toybirds.random_birds(3, size=16, seed=0)
+    fewer, _ = birds.random_birds(3, size=16, seed=0)
     np.testing.assert_array_equal(fewer, images[:3])
 
 
@@ -210,9 +210,9 @@ def test_random_birds_draw_attributes_independently():
 )
 def test_bad_argument_is_named(split, changes, match):
     with pytest.raises(ValueError, match=match):
-        toybirds.example(split, 0, **(SETTINGS | changes))
+        birds.example(split, 0, **(SETTINGS | changes))
 
 
 def test_index_out_of_range_is_named():
     with pytest.raises(ValueError, match="index = 200: test has 0 to 199"):
-        toybirds.example("test", 200, **SETTINGS)
+        birds.example("test", 200, **SETTINGS)

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from mirrorgan_jax import figures
+from mirrorgan_jax.cli import figures
 
 
 def _truth(folder, count, size=(40, 24)):

@@ -7,10 +7,10 @@ import pytest
 import test_config
 import tiny
 
-from mirrorgan_jax import config as configs
-from mirrorgan_jax import networks, variants
-from mirrorgan_jax.losses import damsm
-from mirrorgan_jax.training import gan_objective
+from mirrorgan_jax.losses import damsm, objective
+from mirrorgan_jax.models import build
+from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.settings import variants
 
 # word, sentence, condition, lambda of STREAM, of DAMSM, stages, adversarial scale
 SETTINGS = {
@@ -129,12 +129,12 @@ def test_step_of_a_variant_has_its_losses_and_stages(name):
 
 def direct_damsm(config, frozen, state, batch, class_id):
     """DAMSM loss of the first step's images as a function of G's parameters."""
-    modules, c = networks.gan(config, tiny.VOCAB), config.gan
-    captions = gan_objective.encode_captions(
+    modules, c = build.gan(config, tiny.VOCAB), config.gan
+    captions = objective.encode_captions(
         modules.text_encoder, frozen["stem"], batch["tokens"], batch["length"]
     )
     key = jax.random.fold_in(jax.random.key(0), 0)
-    noise = gan_objective.noise(key, c.batch_size, c.z_dim, c.condition_dim)
+    noise = objective.noise(key, c.batch_size, c.z_dim, c.condition_dim)
 
     def loss(params):
         out, _ = modules.generator.apply(

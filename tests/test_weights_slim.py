@@ -5,7 +5,7 @@ import pytest
 import weight_rule
 from safetensors import numpy as safetensors
 
-from mirrorgan_jax import convert_slim
+from mirrorgan_jax.cli import convert as convert_slim
 from mirrorgan_jax.weights import slim
 
 CLASSES = 3

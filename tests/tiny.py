@@ -7,8 +7,7 @@ import numpy as np
 import optax
 import tiny_config as tiny_configs
 
-from mirrorgan_jax import trainers
-from mirrorgan_jax.training import stream_step
+from mirrorgan_jax.training import stream_step, trainers
 
 VOCAB = 30
 

@@ -7,7 +7,7 @@ Cost:     half a minute
 
 import os
 
-from mirrorgan_jax import config as configs
+from mirrorgan_jax.settings import base as configs
 
 
 def get_config(preset="paper"):

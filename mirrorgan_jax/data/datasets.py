@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from mirrorgan_jax import text
-from mirrorgan_jax.data import builder
+from mirrorgan_jax.data import prepare
 
 # Encoded pictures of a split smaller than this are kept in memory.
 _CACHE_BYTES = 512 * 2**20
@@ -113,7 +113,7 @@ def load(name: str, *, data_root, source=None, seed: int = 0, **options) -> Data
       The data set. Its vocabulary holds the words of the train captions, then those
       of the test captions, in order of appearance.
     """
-    directory = builder.prepare(
+    directory = prepare.prepare(
         name, data_root=data_root, source=source, seed=seed, **options
     )
     rows = json.loads((directory / "metadata.json").read_text())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from mirrorgan_jax import telemetry, text
+from mirrorgan_jax import progress, text
 from mirrorgan_jax.data import datasets, images
 
 _PREFETCH = 4
@@ -157,7 +157,7 @@ def _resized(split: datasets.Split, image_size: int) -> list[np.ndarray]:
         num_parallel_calls=_threads(),
         deterministic=True,
     )
-    pictures = telemetry.counted(
+    pictures = progress.counted(
         _options(data).as_numpy_iterator(), len(split), f"resizing {split.name}"
     )
     split.resized.clear()

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from mirrorgan_jax import sharding
+from mirrorgan_jax.parallel import constraints
+from mirrorgan_jax.parallel import mesh as meshes
 
 # Captions whose attention over all images is held at once: 48 captions against
 # 48 images of 289 regions and 18 words take 48 MB an array in float32.
@@ -103,9 +104,9 @@ def _over_mesh(local, images, captions):
 
     def divided(tree, *axes):
         rows = jax.tree.leaves(tree)[0].shape[0]
-        return axes if sharding.divides(rows, axes) else None
+        return axes if constraints.divides(rows, axes) else None
 
-    rows, columns = divided(images, *sharding.AXES), None
+    rows, columns = divided(images, *meshes.AXES), None
     if rows is None:
         rows, columns = divided(images, "data"), divided(captions, "spatial")
     return jax.shard_map(

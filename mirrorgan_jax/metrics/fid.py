@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 from etils import epath
 
-from mirrorgan_jax import files
+from mirrorgan_jax.workdir import files
 
 
 class Moments:

@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from mirrorgan_jax import sharding
 from mirrorgan_jax.models import layers
+from mirrorgan_jax.parallel import constraints
 
 IMAGE_SIZES = (8, 16, 32, 64, 128, 256)
 NORMS = ("batch", "spectral", "none")
@@ -92,7 +92,7 @@ class ConvBlock(nn.Module):
     def __call__(self, x, *, train: bool):
         """[B, H, W, I] -> [B, H / stride, W / stride, features]."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = sharding.shard_rows(x, narrowest=x.shape[1] // self.stride)
+        x = constraints.shard_rows(x, narrowest=x.shape[1] // self.stride)
         x = layers.Conv(
             features=self.features,
             size=self.size,
@@ -104,7 +104,7 @@ class ConvBlock(nn.Module):
         if self.batch_norm:
             norm = {"scale_init": layers.scale_init, **types}
             x = layers.BatchNorm(name="norm", **norm)(x, train=train)
-        return sharding.shard_rows(layers.leaky_relu(x))
+        return constraints.shard_rows(layers.leaky_relu(x))
 
 
 class JointBlock(nn.Module):
@@ -194,7 +194,7 @@ class Discriminator(nn.Module):
                 f"images of {images.shape[1:3]} given to the discriminator of"
                 f" image_size = {self.image_size}"
             )
-        x = sharding.shard_rows(images)
+        x = constraints.shard_rows(images)
         for block in (*self.down, *self.refine):
             x = layers.remat(block, self.remat)(x, train=train)
         return x

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 
-from mirrorgan_jax import sharding
 from mirrorgan_jax.models import attention, layers, stem
+from mirrorgan_jax.parallel import constraints
 
 BASE_SIZES = (8, 16, 32, 64)
 
@@ -56,7 +56,7 @@ class InitialStage(nn.Module):
         x = layers.glu(norm(x, train=train))
         # Channel-major, as PyTorch's weights are.
         x = x.reshape(-1, width, 4, 4).transpose(0, 2, 3, 1)  # [B, 4, 4, width]
-        x = sharding.shard_rows(x)
+        x = constraints.shard_rows(x)
         for i in range(int(math.log2(self.base_size // 4))):
             width //= 2
             block = layers.UpBlock(width, name=f"up_{i}", **types)
@@ -118,7 +118,7 @@ class NextStage(nn.Module):
             block = layers.ResidualBlock(name=f"residual_{i}", **types)
             x = layers.remat(block, self.remat)(x, train=train)
         up = layers.UpBlock(width, name="up", **types)
-        x = layers.remat(up, self.remat)(sharding.shard_rows(x), train=train)
+        x = layers.remat(up, self.remat)(constraints.shard_rows(x), train=train)
         return x, word_map, sentence_map
 
 
@@ -134,7 +134,7 @@ class ImageHead(nn.Module):
             features=3, name="conv", dtype=self.dtype, param_dtype=self.param_dtype
         )(features)
         x = jnp.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
-        return sharding.shard_rows(x)
+        return constraints.shard_rows(x)
 
 
 class Generator(nn.Module):

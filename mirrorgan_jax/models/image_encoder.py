@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mirrorgan_jax import sharding
 from mirrorgan_jax.models import inception, layers, resize
+from mirrorgan_jax.parallel import constraints
 
 BACKBONES = ("inception_v3", "small")
 _INCEPTION_SIZE = 299
@@ -51,12 +51,12 @@ class SmallTrunk(nn.Module):
         """
         if self.image_size and images.shape[1] != self.image_size:
             images = resize.resize(
-                sharding.shard_images(images),
+                constraints.shard_images(images),
                 self.image_size,
                 align_corners=False,
                 antialias=True,
             )
-            images = sharding.shard_maps(images)
+            images = constraints.shard_maps(images)
         side, x, regions = images.shape[1], images, None
         if side < 16 or side & (side - 1):
             raise ValueError(f"image size {side}: a power of two of at least 16")
@@ -75,7 +75,7 @@ class SmallTrunk(nn.Module):
             x = layers.BatchNorm(
                 dtype=self.dtype, param_dtype=self.param_dtype, name=f"bn_{side}"
             )(x, train=train)
-            x = sharding.shard_maps(nn.relu(x))
+            x = constraints.shard_maps(nn.relu(x))
             side, features = side // 2, min(2 * features, 4 * self.width)
             if side == self.region_size:
                 regions = x
@@ -138,7 +138,7 @@ class ImageEncoder(nn.Module):
         """
         if self.backbone == "inception_v3":
             images = resize.resize(
-                sharding.shard_images(images),
+                constraints.shard_images(images),
                 _INCEPTION_SIZE,
                 align_corners=self.align_corners,
                 antialias=False,

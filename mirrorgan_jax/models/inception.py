@@ -9,8 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mirrorgan_jax import sharding
 from mirrorgan_jax.models import layers
+from mirrorgan_jax.parallel import constraints
 
 # A convolution is (name, features, (height, width), stride, padded). A block is a
 # list of branches; a branch is a list of steps: a convolution, "average" or "max",
@@ -252,7 +252,7 @@ class InceptionV3(nn.Module):
             last = self.pooling == "fid" and name == "Mixed_7c"
             block = _Mixed(branches, "max" if last else inner, name=name, **kinds)
             x = layers.remat(block, self.remat)(x, train=train)
-            x = sharding.shard_maps(x)
+            x = constraints.shard_maps(x)
             if name == "Mixed_6e":
                 regions = x
         return regions, x.mean((1, 2))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mirrorgan_jax import sharding
+from mirrorgan_jax.parallel import constraints
 
 orthogonal = nn.initializers.orthogonal()
 
@@ -272,7 +272,7 @@ class UpBlock(nn.Module):
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = UpConv(features=2 * self.features, name="conv", **types)(x)
         x = BatchNorm(scale_init=scale_init, name="norm", **types)(x, train=train)
-        return sharding.shard_rows(glu(x))
+        return constraints.shard_rows(glu(x))
 
 
 class ResidualBlock(nn.Module):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mirrorgan_jax import sharding
+from mirrorgan_jax.parallel import constraints
 
 
 def from_uint8(images):
@@ -80,8 +80,10 @@ def pyramid(images, sizes):
       Tuple of [B, q, q, C], one for each q of `sizes`; `images` itself for S.
     """
     # Rows of a copy need rows that the next device holds: split the copies instead.
-    images = sharding.shard_batch(images)
+    images = constraints.shard_batch(images)
     return tuple(
-        sharding.shard_rows(resize(images, size, align_corners=False, antialias=True))
+        constraints.shard_rows(
+            resize(images, size, align_corners=False, antialias=True)
+        )
         for size in sizes
     )

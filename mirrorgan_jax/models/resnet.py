@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mirrorgan_jax import sharding
 from mirrorgan_jax.models import layers
+from mirrorgan_jax.parallel import constraints
 
 EXPANSION = 4
 
@@ -85,7 +85,7 @@ class ResNet(nn.Module):
             self.stem_width, (7, 7), 2, padding=3, use_bias=False, name="conv1", **kinds
         )(images)
         x = nn.relu(layers.BatchNorm(name="bn1", **kinds)(x, train=train))
-        x = nn.max_pool(sharding.shard_maps(x), (3, 3), (2, 2), ((1, 1), (1, 1)))
+        x = nn.max_pool(constraints.shard_maps(x), (3, 3), (2, 2), ((1, 1), (1, 1)))
         for i, (size, width) in enumerate(
             zip(self.stage_sizes, self.widths, strict=True)
         ):
@@ -93,7 +93,7 @@ class ResNet(nn.Module):
                 stride = 2 if i > 0 and j == 0 else 1
                 block = Bottleneck(width, stride, name=f"layer{i + 1}_{j}", **kinds)
                 block = layers.remat(block, self.remat)
-                x = block(sharding.shard_maps(x), train=train)
+                x = block(constraints.shard_maps(x), train=train)
         return x.mean((1, 2))
 
 

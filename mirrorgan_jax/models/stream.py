@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mirrorgan_jax import sharding
 from mirrorgan_jax.models import image_encoder, layers, recurrent, resize, resnet
+from mirrorgan_jax.parallel import constraints
 
 BACKBONES = ("resnet152", "small")
 INPUT_NORMS = ("imagenet", "raw")
@@ -82,7 +82,7 @@ class CaptionEncoder(nn.Module):
         if self.input_size:
             # Every row of the result needs rows that another device may hold.
             images = resize.resize(
-                sharding.shard_images(images),
+                constraints.shard_images(images),
                 self.input_size,
                 align_corners=self.align_corners,
                 antialias=False,
@@ -91,7 +91,7 @@ class CaptionEncoder(nn.Module):
             mean = jnp.asarray(_IMAGENET_MEAN, images.dtype)
             std = jnp.asarray(_IMAGENET_STD, images.dtype)
             images = ((images + 1) / 2 - mean) / std
-        return self.trunk(sharding.shard_maps(images), train=train)
+        return self.trunk(constraints.shard_maps(images), train=train)
 
     def __call__(self, images, *, train: bool):
         """Feature of images.

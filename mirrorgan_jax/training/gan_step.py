@@ -6,8 +6,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from mirrorgan_jax.losses import objective
 from mirrorgan_jax.models import resize
-from mirrorgan_jax.training import accumulation, gan_objective
+from mirrorgan_jax.training import accumulation
 from mirrorgan_jax.training import state as states
 
 
@@ -109,7 +110,7 @@ class _Inputs(NamedTuple):
     """
 
     real: Any
-    captions: gan_objective.Captions
+    captions: objective.Captions
     z: jax.Array
     eps: jax.Array
     caption_scale: Any = 1.0
@@ -125,7 +126,7 @@ class _Passes:
 
     def __init__(self, networks, weights):
         self._networks, self._weights = networks, weights
-        self._loss = gan_objective.make_generator_loss(networks, weights)
+        self._loss = objective.make_generator_loss(networks, weights)
 
     def generate(self, params, batch_stats, inputs):
         """((images, mu, logvar), batch_stats) of the generator in training mode."""
@@ -145,7 +146,7 @@ class _Passes:
             self._networks.discriminators.items(), inputs.real, fakes, strict=True
         ):
             grads[name], statistics[name], terms = (
-                gan_objective.discriminator_gradients(
+                objective.discriminator_gradients(
                     module, discriminators[name], real, fake,
                     inputs.captions.sentence, self._weights,
                 )
@@ -312,12 +313,12 @@ def make_train_step(
     update = make_update(networks, optimizers, weights, accumulate=accumulate)
 
     def train_step(state, frozen, batch, key):
-        captions = gan_objective.encode_captions(
+        captions = objective.encode_captions(
             networks.text_encoder, frozen["stem"], batch["tokens"], batch["length"],
             batch["class_id"],
         )  # fmt: skip
         real = resize.pyramid(resize.from_uint8(batch["image"]), sizes)
-        z, eps = gan_objective.noise(
+        z, eps = objective.noise(
             jax.random.fold_in(key, state.step),
             batch["tokens"].shape[0], z_dim, condition_dim,
         )  # fmt: skip

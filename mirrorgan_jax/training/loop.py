@@ -9,8 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from mirrorgan_jax import checkpoint, hosts, provenance, sharding, telemetry, workdirs
+from mirrorgan_jax import progress
+from mirrorgan_jax.parallel import hosts
+from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import state as states
+from mirrorgan_jax.workdir import checkpoints as checkpoint
+from mirrorgan_jax.workdir import layout, metric_log, provenance
 
 
 class Diverged(FloatingPointError):
@@ -124,7 +128,7 @@ def run_stage(stage, *, workdir, config, vocab, mesh):
         start = checkpoints.latest_step() or 0
         if start:
             saved = checkpoints.restored_json(start)
-            workdirs.check_resumable(stage.name, *saved, config, vocab)
+            layout.check_resumable(stage.name, *saved, config, vocab)
         if start >= c.num_steps:
             hosts.say(f"{stage.name}: nothing to do, all {c.num_steps} steps are done")
             return
@@ -141,7 +145,7 @@ def run_stage(stage, *, workdir, config, vocab, mesh):
         clock = provenance.StageClock(
             workdir, stage.name, start, c.batch_size, enabled=first
         )
-        with telemetry.MetricLog(workdir, stage.name, start, enabled=first) as log:
+        with metric_log.MetricLog(workdir, stage.name, start, enabled=first) as log:
             _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh)
     finally:
         checkpoints.close()
@@ -158,7 +162,7 @@ def _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh):
     c, last = stage.settings, stage.settings.num_steps
     key = states.create(lambda: jax.random.key(stage.seed), mesh)
     compiled = None
-    rows = sharding.local_rows(mesh, c.batch_size)
+    rows = meshes.local_rows(mesh, c.batch_size)
     batches = stage.batches(start, rows)
     pending = []
 
@@ -174,18 +178,18 @@ def _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh):
 
     with (
         hosts.Preemption() as preemption,
-        telemetry.Progress(
+        progress.Progress(
             stage.name, last, initial=start, enabled=hosts.is_first()
-        ) as progress,
+        ) as bar,
         jax.set_mesh(mesh),
     ):
         for step in range(start + 1, last + 1):
-            batch = sharding.global_batch(mesh, rows, next(batches), c.batch_size)
+            batch = meshes.global_batch(mesh, rows, next(batches), c.batch_size)
             if compiled is None:
                 # Ahead of time: another shape or sharding is an error from here on,
                 # never a second compilation.
                 arrays = {"state": state, "frozen": stage.frozen, "batch": batch}
-                hosts.say(f"{stage.name}: arrays\n{sharding.table(arrays)}")
+                hosts.say(f"{stage.name}: arrays\n{meshes.table(arrays)}")
                 compiled = states.compile_step(
                     stage.train_step, state, stage.frozen, batch, key, mesh
                 )
@@ -203,7 +207,7 @@ def _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh):
                 log.write(step, means)
                 shown = {k: v for k, v in means.items() if k.endswith("/loss")}
                 pending.clear()
-            progress.update(1, **shown)
+            bar.update(1, **shown)
             if stop:
                 save(step, None)
                 checkpoints.wait()
@@ -212,7 +216,7 @@ def _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh):
             if due(step, c.eval_every_steps, last):
                 results = stage.evaluate(state)
                 log.write(step, {f"eval/{k}": v for k, v in results.items()})
-                progress.note(_described(stage.name, step, results))
+                bar.note(_described(stage.name, step, results))
                 clock.rest()
             # Before the checkpoint: a resume draws no grid of an earlier step.
             if stage.sample and due(step, c.sample_every_steps, last):

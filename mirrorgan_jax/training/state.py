@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mirrorgan_jax import sharding
+from mirrorgan_jax.parallel import constraints
+from mirrorgan_jax.parallel import mesh as meshes
 
 
 @flax.struct.dataclass
@@ -48,9 +49,9 @@ class NetworkState:
         The new parameters are whole on every device: convolutions with a kernel that
         the compiler left split over the mesh were seen to be wrong by a factor.
         """
-        grads = sharding.whole_gradients(grads)
+        grads = constraints.whole_gradients(grads)
         updates, opt_state = optimizer.update(grads, self.opt_state, self.params)
-        params = sharding.replicate(optax.apply_updates(self.params, updates))
+        params = constraints.replicate(optax.apply_updates(self.params, updates))
         return self.replace(params=params, opt_state=opt_state, batch_stats=batch_stats)
 
 
@@ -62,7 +63,7 @@ def weights(state):
 def abstract(make, mesh, *args, shard_optimizer=False):
     """Shapes, dtypes and shardings of the state that `make(*args)` returns."""
     shapes = jax.eval_shape(make, *args)
-    placed = sharding.state_shardings(shapes, mesh, shard_optimizer=shard_optimizer)
+    placed = meshes.state_shardings(shapes, mesh, shard_optimizer=shard_optimizer)
     return jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=place
@@ -79,7 +80,7 @@ def create(make, mesh, *args, shard_optimizer=False):
       make: pure function that returns a state.
       mesh: the device mesh.
       *args: arrays or trees of them.
-      shard_optimizer: split optimiser state over `data` (`sharding.state_shardings`).
+      shard_optimizer: split optimiser state over `data` (`meshes.state_shardings`).
     """
     shapes = abstract(make, mesh, *args, shard_optimizer=shard_optimizer)
     placed = jax.tree.map(lambda leaf: leaf.sharding, shapes)
@@ -102,7 +103,7 @@ def compile_step(train_step, state, frozen, batch, key, mesh):
     jitted = jax.jit(
         train_step,
         donate_argnums=0,
-        out_shardings=(placed, sharding.replicated(mesh)),
+        out_shardings=(placed, meshes.replicated(mesh)),
     )
     with jax.set_mesh(mesh):
         return jitted.lower(state, frozen, batch, key).compile()

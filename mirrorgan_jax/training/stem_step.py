@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mirrorgan_jax import sharding
 from mirrorgan_jax.losses import damsm
 from mirrorgan_jax.models import resize
+from mirrorgan_jax.parallel import constraints
 from mirrorgan_jax.training import accumulation
 from mirrorgan_jax.training import state as states
 
@@ -200,7 +200,7 @@ def make_update(encode, loss, optimizer, schedule, *, reset_every=0, accumulate=
             if accumulate == 1
             else _accumulated_gradients(*args, accumulate)
         )
-        grads = sharding.whole_gradients(grads)
+        grads = constraints.whole_gradients(grads)
         params = {"text": state.text.params, "image": state.image.params}
         opt_state = state.opt_state
         if reset_every:

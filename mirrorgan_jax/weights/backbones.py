@@ -18,7 +18,7 @@ SOURCES = {
     "inception_fid": "the ImageNet graph of 2015 with torchvision's names"
     " (pt_inception-2015-12-05 of pytorch-fid)",
     "inception_cub": "StackGAN's checkpoint for CUB, converted with"
-    " python -m mirrorgan_jax.convert_slim",
+    " python -m mirrorgan_jax.cli.convert",
 }
 
 

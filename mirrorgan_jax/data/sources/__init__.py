@@ -1,0 +1,1 @@
+"""Raw data sets of people: one module reads one form."""

@@ -1,0 +1,1 @@
+"""Drawn birds with true captions: the embedded data set."""

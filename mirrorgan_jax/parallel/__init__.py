@@ -1,0 +1,1 @@
+"""Devices as one mesh, and the processes that hold them."""

@@ -1,0 +1,1 @@
+"""Draws what lies on disk: pages, charts, sheets, the paper's figures and tables."""

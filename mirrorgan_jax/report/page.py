@@ -1,0 +1,348 @@
+"""The report of a run: one HTML file that opens from disk, without a network.
+
+    python -m mirrorgan_jax.report --workdir=runs/toybirds
+
+It shows what the run's folder holds; what is not there is said in a sentence.
+"""
+
+import argparse
+import base64
+import datetime
+import io
+import json
+import sys
+
+import jinja2
+from etils import epath
+
+from mirrorgan_jax.report import charts
+from mirrorgan_jax.report import paper as published
+from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.workdir import files, layout, metric_log
+
+_GRIDS = 8  # sample grids of the training that are shown
+_PICTURE_BYTES, _GRID_BYTES = 1_200_000, 400_000  # of one picture in the page
+# Widths in pixels and qualities that a picture is tried with until it is small.
+_SIZES = ((2400, 88), (1600, 84), (1200, 80), (800, 75), (500, 70))
+
+
+def write(workdir):
+    """Writes `report/index.html` of a run.
+
+    Args:
+      workdir: the run's folder, local or a bucket.
+
+    Returns:
+      The page's path.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+    """
+    workdir = epath.Path(workdir)
+    if not workdir.exists():
+        raise FileNotFoundError(f"workdir = {workdir}: there is no such folder")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mirrorgan_jax.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(_contents(workdir))
+    path = workdir / "report" / "index.html"
+    files.write_text(path, page)
+    return path
+
+
+def _contents(workdir):
+    """What the template shows."""
+    folder = workdir / "report"
+    config = _config(workdir)
+    dataset = config.data.name if config is not None else None
+    evaluation = _json(folder / "evaluation.json")
+    run = _json(folder / "run.json")
+    rows = metric_log.read_metrics(workdir)
+    grids = _grids(workdir / "samples")
+    metrics = {
+        key: _entry(key, entry) for key, entry in _dict(evaluation, "metrics").items()
+    }
+    return {
+        "title": workdir.name,
+        "facts": _facts(config, evaluation, rows),
+        "protocol": evaluation.get("protocol"),
+        "headlines": [
+            _headline(key, entry, dataset)
+            for key, entry in metrics.items()
+            if "rows" in entry
+        ],
+        "final": _picture(grids[-1][1], _PICTURE_BYTES) if grids else None,
+        "stages": _picture(folder / "stages.png", _PICTURE_BYTES),
+        "redescription": _picture(folder / "redescription.png", _PICTURE_BYTES),
+        "tables": [_table(key, entry, dataset) for key, entry in metrics.items()],
+        "curves": charts.training_charts(rows),
+        "timeline": _timeline(grids),
+        "times": _times(_dict(run, "stages"), rows),
+        "machine": [*filter(None, (_dict(run, "hardware"), _dict(run, "versions")))],
+        "settings": _settings(config),
+        "preset": config.preset if config is not None else None,
+    }
+
+
+def _json(path):
+    """The dictionary in a file; empty where there is none that can be read."""
+    try:
+        found = json.loads(path.read_bytes()) if path.exists() else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _dict(values, key):
+    """The dictionary under a key; empty where something else stands there."""
+    found = values.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _entry(key, entry):
+    """A metric's entry; in place of one of another form, what is wrong with it."""
+    rows = entry.get("rows", {}) if isinstance(entry, dict) else None
+    if isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values()):
+        return entry
+    return {"title": key, "refused": "report/evaluation.json holds no table of it"}
+
+
+def _config(workdir):
+    """Configuration of the latest stage that has a checkpoint, or None."""
+    for stage in reversed(configs.STAGES):
+        if layout.finished_steps(workdir, stage):
+            return layout.read_settings(workdir, stage)[0]
+    return None
+
+
+def _facts(config, evaluation, rows):
+    """What stands below the title."""
+    facts = []
+    if config is not None:
+        facts += [("preset", config.preset), ("data set", config.data.name)]
+        facts += [("seed", config.seed)]
+    if isinstance(evaluation.get("step"), int):
+        facts.append(("evaluated at step", f"{evaluation['step']:,}"))
+    elif rows:
+        facts.append(("trained to", f"{rows[-1]['stage']} step {rows[-1]['step']:,}"))
+    now = datetime.datetime.now(datetime.UTC)
+    return [*facts, ("written", f"{now:%Y-%m-%d %H:%M} UTC")]
+
+
+def _number(value):
+    """A table's number: two digits behind the point, or four significant ones."""
+    if not isinstance(value, int | float):
+        return "–" if value in (None, "") else str(value)
+    usual = value == 0 or 0.1 <= abs(value) < 10_000
+    return f"{value:.2f}" if usual else charts.number(value)
+
+
+def _cell(row, column, first):
+    """A row's number in a column; its deviation belongs to the first one."""
+    text = _number(row.get(column))
+    if column == first and row.get("deviation") is not None:
+        text += f" ± {_number(row['deviation'])}"
+    return text
+
+
+def _columns(entry):
+    """Columns of an entry: those it names, then what else its rows hold."""
+    columns = list(entry.get("columns", []))
+    for row in entry["rows"].values():
+        columns += [name for name in row if name not in (*columns, "deviation")]
+    return columns
+
+
+def _paper_row(key, dataset, columns):
+    """The paper's values as a row, empty where it has none for the data set."""
+    values = published.MIRRORGAN.get(dataset, {}).get(key, ())
+    if key == "inception_score" and values and columns:
+        return {columns[0]: values[0], "deviation": values[1]}
+    return dict(zip(columns, values, strict=False))
+
+
+def _table(key, entry, dataset):
+    """A metric's table, or why it was refused."""
+    table = {
+        "key": key,
+        "title": entry.get("title", key),
+        "unit": entry.get("unit", ""),
+        "better": entry.get("better"),
+        "protocol": entry.get("protocol"),
+        "refused": entry.get("refused"),
+        "columns": [],
+        "rows": [],
+    }
+    if "rows" in entry:
+        columns = _columns(entry)
+        rows = dict(entry["rows"])
+        if paper := _paper_row(key, dataset, columns):
+            rows["MirrorGAN, paper"] = paper
+        table["columns"] = columns
+        table["rows"] = [
+            (name, [_cell(row, column, columns[0]) for column in columns])
+            for name, row in rows.items()
+        ]
+    return table
+
+
+def _of(entry, source):
+    """(name, row) that speaks of a source, such as "generated"; the last of several,
+    which is the judge furthest from training."""
+    found = [
+        (name, row)
+        for name, row in entry["rows"].items()
+        if name.partition(",")[0] == source
+    ]
+    return found[-1] if found else ("", {})
+
+
+def _headline(key, entry, dataset):
+    """A metric's first number of generated images beside real ones and the paper's."""
+    columns = _columns(entry)
+    first = columns[0] if columns else ""
+    # The parts of a bird are equals: their mean stands for them.
+    mean = key == "attributes"
+
+    def shown(row):
+        known = [row[c] for c in columns if row.get(c) is not None]
+        if mean and known:
+            return _number(sum(known) / len(known))
+        return _cell(row, first, first)
+
+    name, generated = _of(entry, "generated")
+    _, real = _of(entry, "real")
+    paper = _paper_row(key, dataset, columns)
+    known = any(key in values for values in published.MIRRORGAN.values())
+    elsewhere = "other data" if known else "does not report it"
+    judge = name.partition(", ")[2]
+    return {
+        "key": key,
+        "title": entry.get("title", key),
+        "detail": ", ".join(
+            text
+            for text in (f"mean of {len(columns)}" if mean else first, judge)
+            if text not in ("", "value", "mean")
+        ),
+        "value": shown(generated),
+        "unit": entry.get("unit", ""),
+        "better": entry.get("better"),
+        "real": shown(real) if real else None,
+        "paper": _cell(paper, first, first) if paper else elsewhere,
+    }
+
+
+def _grids(folder):
+    """[(label, path)] of the sample grids in the order of training, "final" last."""
+    found = list(folder.glob("*.png")) if folder.exists() else []
+    steps = sorted((p for p in found if p.stem.isdigit()), key=lambda p: int(p.stem))
+    grids = [(f"step {int(path.stem):,}", path) for path in steps]
+    return grids + [("final", path) for path in found if path.stem == "final"]
+
+
+def _timeline(grids):
+    """Pictures of some grids evenly spread over the training, the last always."""
+    if len(grids) < 2:
+        return []
+    count = min(len(grids), _GRIDS)
+    rows = sorted({round(i * (len(grids) - 1) / (count - 1)) for i in range(count)})
+    shown = [(grids[i][0], _picture(grids[i][1], _GRID_BYTES)) for i in rows]
+    return [(label, picture) for label, picture in shown if picture]
+
+
+def _picture(path, limit):
+    """{"uri", "width", "height"} of a picture of at most about `limit` bytes, or None.
+
+    PNG as it is when small enough, WebP otherwise.
+    """
+    from PIL import Image
+
+    if not path.exists():
+        return None
+    kind, data = "png", path.read_bytes()
+    try:
+        image = Image.open(io.BytesIO(data), formats=("PNG",))
+        image.load()
+        if len(data) > limit:
+            kind, data = "webp", _compressed(image.convert("RGB"), limit)
+    # A broken picture, in Pillow's many words: the page says that there is none.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return {"uri": uri, "width": image.width, "height": image.height}
+
+
+def _compressed(image, limit):
+    """WebP bytes of an image, smaller and coarser until they fit."""
+    data = b""
+    for width, quality in _SIZES:
+        shown = image
+        if image.width > width:
+            shown = image.resize((width, max(1, image.height * width // image.width)))
+        encoded = io.BytesIO()
+        shown.save(encoded, format="WEBP", quality=quality)
+        data = encoded.getvalue()
+        if len(data) <= limit:
+            break
+    return data
+
+
+def _times(stages, rows):
+    """Rows of the table of throughput: stage, steps, rates and wall time."""
+    last = {row["stage"]: row["step"] for row in rows}
+    table = []
+    for stage in dict.fromkeys((*last, *stages)):
+        found = _dict(stages, stage)
+        pace, seconds = found.get("seconds_per_step"), found.get("seconds")
+        clock = datetime.timedelta(seconds=round(seconds or 0))
+        steps = f"{last[stage]:,}" if stage in last else "–"
+        rate = _number(1 / pace if pace else None)
+        images = _number(found.get("images_per_second"))
+        wall = "–" if seconds is None else str(clock)
+        table.append((stage, steps, rate, images, wall))
+    return table
+
+
+def _flat(values, prefix=""):
+    """{"group.key": value} of nested dictionaries."""
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _settings(config):
+    """[{"key", "value", "default", "changed"}] of the whole configuration."""
+    if config is None:
+        return []
+    default = _flat(configs.base_config(config.preset).to_dict())
+    return [
+        {
+            "key": key,
+            "value": repr(value),
+            "default": repr(default[key]) if key in default else "no such key",
+            "changed": key not in default or default[key] != value,
+        }
+        for key, value in _flat(config.to_dict()).items()
+    ]
+
+
+def main(argv=None):
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mirrorgan_jax.report", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--workdir", required=True, help="folder of the run")
+    try:
+        print(write(parser.parse_args(argv).workdir))
+    except (FileNotFoundError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,1 @@
+"""Every setting once, what it may be, and the settings that belong together."""

@@ -1,0 +1,181 @@
+"""Orbax checkpoints: one manager a stage, config and vocabulary beside the weights.
+
+A stage's checkpoints lie in `workdir/<stage>/checkpoints/<step>/` as composites of
+`state` (everything a resume needs), `ema` (the generator's average, restored alone
+for inference), `config` and `vocab` (JSON). Trees are saved as nested dictionaries,
+so that plain Orbax opens them without this package.
+"""
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+from flax import serialization
+from orbax.checkpoint import checkpoint_managers
+
+from mirrorgan_jax.parallel import mesh as meshes
+
+# A checkpoint tells nothing of the devices that wrote it: it opens on any others, in
+# plain Orbax as NumPy arrays.
+ocp.type_handlers.register_type_handler(
+    jax.Array,
+    ocp.type_handlers.ArrayHandler(enable_write_sharding_file=False),
+    override=True,
+)
+
+
+def directory(workdir, stage):
+    """Folder of a stage's checkpoints."""
+    return epath.Path(workdir).resolve() / stage / "checkpoints"
+
+
+def _policy(metric, lower_is_better):
+    latest = checkpoint_managers.LatestN(2)
+    if metric is None:
+        return latest
+    best = checkpoint_managers.BestN(
+        n=1,
+        get_metric_fn=lambda metrics: metrics[metric],
+        reverse=lower_is_better,
+        keep_checkpoints_without_metrics=False,
+    )
+    return checkpoint_managers.AnyPreservationPolicy([latest, best])
+
+
+class Checkpoints:
+    """Writer and reader of one stage's checkpoints.
+
+    Keeps the last two and the best by `metric`. Saving is asynchronous; a step's
+    folder appears under its final name only when it is complete.
+
+    Args:
+      workdir: the run's folder, local or a bucket.
+      stage: "stem", "stream" or "gan".
+      metric: name of the metric that decides the best step; None: no best.
+      lower_is_better: whether a smaller metric is better.
+    """
+
+    def __init__(self, workdir, stage, *, metric=None, lower_is_better=False):
+        self._metric, self._lower = metric, lower_is_better
+        self._manager = ocp.CheckpointManager(
+            directory(workdir, stage),
+            options=ocp.CheckpointManagerOptions(
+                create=True,
+                enable_async_checkpointing=True,
+                preservation_policy=_policy(metric, lower_is_better),
+                # Makes the manager keep metrics on disk.
+                best_fn=None if metric is None else lambda values: values[metric],
+            ),
+            item_names=("state", "ema", "config", "vocab"),
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "ema": ocp.StandardCheckpointHandler(),
+                "config": ocp.JsonCheckpointHandler(),
+                "vocab": ocp.JsonCheckpointHandler(),
+            },
+        )
+
+    def latest_step(self):
+        """The newest complete step, or None."""
+        return self._manager.latest_step()
+
+    def save(self, step, state, *, ema=None, config, vocab, metrics=None):
+        """Starts saving; returns when `state` may be donated.
+
+        Args:
+          step: updates done.
+          state: the train state; its field `ema`, if any, is left out of the item.
+          ema: tree of the item `ema`, or None.
+          config: dictionary that JSON can hold.
+          vocab: list of words.
+          metrics: {name: number} of this step's evaluation.
+        """
+        items = {
+            "state": ocp.args.StandardSave(serialization.to_state_dict(state)),
+            "config": ocp.args.JsonSave(config),
+            "vocab": ocp.args.JsonSave(vocab),
+        }
+        if ema is not None:
+            items["ema"] = ocp.args.StandardSave(serialization.to_state_dict(ema))
+        self._manager.save(
+            step, args=ocp.args.Composite(**items), metrics=metrics, force=True
+        )
+
+    def restore(self, step, state, *, ema=None):
+        """The state of `step`, placed as the leaves of `state` are.
+
+        Args:
+          step: a complete step.
+          state: a state of the same structure (its values are not read).
+          ema: a tree like the saved `ema`, or None.
+
+        Returns:
+          (state, ema).
+        """
+        wanted = {"state": state} if ema is None else {"state": state, "ema": ema}
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                **{
+                    name: ocp.args.StandardRestore(
+                        jax.tree.map(
+                            ocp.utils.to_shape_dtype_struct,
+                            serialization.to_state_dict(tree),
+                        )
+                    )
+                    for name, tree in wanted.items()
+                }
+            ),
+        )
+        return tuple(
+            None
+            if tree is None
+            else serialization.from_state_dict(tree, restored[name])
+            for name, tree in (("state", state), ("ema", ema))
+        )
+
+    def restored_json(self, step):
+        """(config, vocab) saved beside the weights of `step`."""
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                config=ocp.args.JsonRestore(), vocab=ocp.args.JsonRestore()
+            ),
+        )
+        return restored["config"], restored["vocab"]
+
+    def restored_tree(self, step, item, mesh):
+        """One item of `step` as nested dictionaries, replicated on the mesh."""
+        metadata = self._manager.item_metadata(step)[item]
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=meshes.replicated(mesh)
+            ),
+            metadata,
+        )
+        return self._manager.restore(
+            step,
+            args=ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)}),
+        )[item]
+
+    def best_step(self):
+        """The best kept step by the metric; the newest without any; None if empty."""
+        if self._metric is None:
+            return self.latest_step()
+        scores = {
+            step: metrics[self._metric]
+            for step in self._manager.all_steps()
+            if (metrics := self._manager.metrics(step)) and self._metric in metrics
+        }
+        if not scores:
+            return self.latest_step()
+        # Of equal ones the newest.
+        sign = -1 if self._lower else 1
+        return max(scores, key=lambda step: (sign * scores[step], step))
+
+    def wait(self):
+        """Returns when everything started is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self):
+        """Waits, then closes the manager."""
+        self._manager.close()

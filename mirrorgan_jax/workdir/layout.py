@@ -1,0 +1,203 @@
+"""What a run's folder holds: finished stages, their settings and their weights."""
+
+import ml_collections
+from etils import epath
+
+from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.workdir import checkpoints as checkpoint
+
+# The metric of each stage that decides its best checkpoint; lower is better?
+METRICS = {
+    "stem": ("real_top1", False),
+    "stream": ("matched", True),
+    "gan": ("generated_top1", False),
+}
+# Keys that a run may change on its way; memory and speed are no settings of it.
+_FREE_KEYS = (
+    "num_steps", "gate_margin", "remat", "generator_remat", "discriminator_remat",
+)  # fmt: skip
+
+
+def home(config, workdir, stage):
+    """Folder of the run that a stage belongs to: STEM and STREAM may be another's."""
+    if stage != "gan" and config.weights.pretrained:
+        return epath.Path(config.weights.pretrained)
+    return epath.Path(workdir)
+
+
+def finished_steps(workdir, stage):
+    """Steps of the stage's newest checkpoint, 0 without one."""
+    folder = checkpoint.directory(workdir, stage)
+    if not folder.exists():
+        return 0
+    return max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)
+
+
+def missing_stage(config, stage, wanted, workdir):
+    """What is wrong with the stages that a stage builds on, or None.
+
+    Args:
+      config: resolved configuration.
+      stage: a stage, or "evaluate".
+      wanted: stages that this command runs, in order.
+      workdir: the run's folder.
+    """
+    stream = ("stream",) if config.gan.lambda_stream else ()
+    needed = {
+        "stem": (),
+        "stream": ("stem",) if config.stream.trunk_from_stem else (),
+        "gan": ("stem", *stream),
+        "evaluate": ("stem", "gan"),
+    }[stage]
+    for name in needed:
+        folder = home(config, workdir, name)
+        if name not in wanted and not finished_steps(folder, name):
+            return _absent(folder, name)
+    return None
+
+
+def _absent(workdir, stage):
+    return (
+        f"there is no {stage} checkpoint in"
+        f" {checkpoint.directory(workdir, stage)}: run --stage={stage} first"
+    )
+
+
+def saved_config(saved):
+    """The configuration beside a checkpoint.
+
+    Args:
+      saved: its dictionary; keys that came later have their defaults.
+    """
+    config = configs.base_config(saved["preset"])
+    for group, values in saved.items():
+        if isinstance(values, dict):
+            config[group] = ml_collections.ConfigDict(
+                {**config[group].to_dict(), **values}
+            )
+        else:
+            config[group] = values
+    return config
+
+
+def different_settings(name, saved, config):
+    """["key = now, was then"] of a stage's settings, data and captions.
+
+    Args:
+      name: the stage.
+      saved: configuration beside the checkpoint, a dictionary.
+      config: the present one.
+    """
+    saved = saved_config(saved).to_dict()
+    pairs = [("seed", saved["seed"], config["seed"])]
+    for group in ("text", "data", name):
+        for key in sorted(set(saved[group]) | set(config[group])):
+            if key in _FREE_KEYS or key.endswith(("_every_steps", "root", "source")):
+                continue
+            old, new = saved[group].get(key), config[group].get(key)
+            pairs.append((f"{group}.{key}", old, new))
+    return [f"{k} = {n!r}, was {o!r}" for k, o, n in pairs if o != n]
+
+
+def check_resumable(name, saved, saved_vocab, config, vocab):
+    """Refuses to go on with a run under settings that it was not started with.
+
+    Args:
+      name: the stage.
+      saved: configuration beside the checkpoint, a dictionary.
+      saved_vocab: list of words beside it.
+      config, vocab: the present ones.
+
+    Raises:
+      ValueError: every key that differs, with both values.
+    """
+    different = different_settings(name, saved, config)
+    for key in ("dtype", "matmul_precision"):
+        if saved[key] != config[key]:
+            different.append(f"{key} = {config[key]!r}, was {saved[key]!r}")
+    if list(saved_vocab) != list(vocab):
+        different.append(f"a vocabulary of {len(vocab)} words, was {len(saved_vocab)}")
+    if different:
+        raise ValueError(
+            f"the {name} checkpoints of this workdir were made with other settings:"
+            f" {'; '.join(different)}. Take the old values or another --workdir"
+        )
+
+
+def opened(workdir, stage):
+    """The `checkpoint.Checkpoints` of a stage that has some.
+
+    Raises:
+      FileNotFoundError: it has none.
+    """
+    if not finished_steps(workdir, stage):
+        raise FileNotFoundError(_absent(workdir, stage))
+    metric, lower = METRICS[stage]
+    return checkpoint.Checkpoints(workdir, stage, metric=metric, lower_is_better=lower)
+
+
+def read_settings(workdir, stage="gan"):
+    """(config, vocabulary words) beside the newest checkpoint of a stage.
+
+    Raises:
+      FileNotFoundError: the stage has no checkpoint.
+    """
+    checkpoints = opened(workdir, stage)
+    try:
+        saved, words = checkpoints.restored_json(checkpoints.latest_step())
+    finally:
+        checkpoints.close()
+    return saved_config(saved), list(words)
+
+
+def load_stem(config, workdir, mesh):
+    """{"text", "image"}: variables of the finished STEM stage.
+
+    Raises:
+      FileNotFoundError: STEM has no checkpoint.
+      ValueError: it is not finished, or was made with other settings.
+    """
+    tree = _load(config, workdir, "stem", mesh)
+    return {
+        tower: {key: tree[tower][key] for key in ("params", "batch_stats")}
+        for tower in ("text", "image")
+    }
+
+
+def load_stream(config, workdir, mesh):
+    """Variables of the finished STREAM stage; as `load_stem`."""
+    tree = _load(config, workdir, "stream", mesh)["captioner"]
+    return {key: tree[key] for key in ("params", "batch_stats")}
+
+
+def load_generator(config, workdir, mesh):
+    """(step, {params, batch_stats} of the generator's moving average)."""
+    return _load_item(config, workdir, "gan", "ema", mesh)
+
+
+def _load(config, workdir, stage, mesh):
+    folder = home(config, workdir, stage)
+    done, wanted = finished_steps(folder, stage), config[stage].num_steps
+    if 0 < done < wanted:
+        raise ValueError(
+            f"stage {stage} is at step {done} of {wanted}: finish it with"
+            f" --stage={stage}, or set config.{stage}.num_steps = {done}"
+        )
+    return _load_item(config, folder, stage, "state", mesh)[1]
+
+
+def _load_item(config, workdir, stage, item, mesh):
+    checkpoints = opened(workdir, stage)
+    try:
+        best = config.weights.checkpoint == "best"
+        step = checkpoints.best_step() if best else checkpoints.latest_step()
+        saved, _ = checkpoints.restored_json(step)
+        different = different_settings(stage, saved, config.to_dict())
+        if different:
+            raise ValueError(
+                f"the {stage} checkpoint of {workdir} was made with other settings:"
+                f" {'; '.join(different)}. Take the old values or another --workdir"
+            )
+        return step, checkpoints.restored_tree(step, item, mesh)
+    finally:
+        checkpoints.close()
