@@ -1,0 +1,152 @@
+"""DAMSM losses: reference fixture, NumPy oracle, padding, batch order, devices."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import parity
+
+from mirrorgan_jax.losses import damsm
+
+GAMMAS = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
+
+
+@pytest.fixture(scope="module")
+def fixture():
+    return parity.load("07a_damsm")
+
+
+def inputs(fixture):
+    regions = parity.nhwc(fixture["in/img_features"]).reshape(4, 289, 16)
+    words = fixture["in/words_emb"].transpose(0, 2, 1)
+    mask = np.arange(18) < fixture["in/cap_lens"][:, None]
+    return regions, words, mask, fixture["in/cnn_code"], fixture["in/sent_emb"]
+
+
+def test_word_attention_equals_reference(fixture):
+    regions, words, mask, _, _ = inputs(fixture)
+    for i in range(4):
+        weights = damsm.word_attention(words[i], regions[i], mask[i], 4.0)[1]
+        count = fixture["in/cap_lens"][i]
+        maps = np.asarray(weights)[:count].reshape(count, 17, 17)
+        fixture.assert_close(maps, f"out/att_map_sample{i}")
+
+
+@pytest.mark.parametrize("group", ["class", "noclass"])
+def test_losses_equal_reference(fixture, group):
+    class_id = fixture["in/class_ids"] if group == "class" else None
+    total, losses = damsm.damsm_loss(*inputs(fixture), class_id, **GAMMAS)
+    keys = ("w_loss0", "w_loss1", "s_loss0", "s_loss1")
+    names = ("word0", "word1", "sentence0", "sentence1")
+    for key, name in zip(keys, names, strict=True):
+        fixture.assert_close(losses[name], f"out/{group}_{key}")
+    np.testing.assert_allclose(total, sum(losses.values()), rtol=1e-6)
+
+
+def test_similarity_equals_reference(fixture):
+    regions, words, mask, _, _ = inputs(fixture)
+    scores = damsm.word_similarity(regions, words, mask, gamma1=4.0, gamma2=5.0)
+    fixture.assert_close(10.0 * scores, "out/noclass_word_similarity")
+
+
+def test_gradients_equal_reference(fixture):
+    regions, words, mask, code, sentence = inputs(fixture)
+
+    def loss(regions, words, code, sentence):
+        return damsm.damsm_loss(
+            regions, words, mask, code, sentence, fixture["in/class_ids"], **GAMMAS
+        )[0]
+
+    grads = jax.grad(loss, argnums=(0, 1, 2, 3))(regions, words, code, sentence)
+    maps = np.asarray(grads[0]).reshape(4, 17, 17, 16).transpose(0, 3, 1, 2)
+    fixture.assert_close(maps, "out/grad_class_img_features")
+    fixture.assert_close(grads[1].transpose(0, 2, 1), "out/grad_class_words_emb")
+    fixture.assert_close(grads[2], "out/grad_class_cnn_code")
+    fixture.assert_close(grads[3], "out/grad_class_sent_emb")
+
+
+def test_padding_is_ignored_and_its_gradient_is_zero(fixture):
+    regions, words, mask, code, sentence = inputs(fixture)
+
+    def loss(words):
+        return damsm.damsm_loss(regions, words, mask, code, sentence, None, **GAMMAS)[0]
+
+    zeroed = np.where(mask[..., None], words, 0)
+    value, grad = jax.value_and_grad(loss)(zeroed)
+    np.testing.assert_array_equal(value, loss(np.where(mask[..., None], words, 7.0)))
+    assert np.isfinite(grad).all()
+    assert not np.asarray(grad)[~mask].any()
+    assert np.asarray(grad)[mask].all()
+
+
+def test_chunks_of_captions_equal_one_pass(fixture, monkeypatch):
+    regions, words, mask, _, _ = inputs(fixture)
+    whole = damsm.word_similarity(regions, words, mask, gamma1=4.0, gamma2=5.0)
+    monkeypatch.setattr(damsm, "_CAPTIONS_AT_ONCE", 3)
+    parts = damsm.word_similarity(regions, words, mask, gamma1=4.0, gamma2=5.0)
+    np.testing.assert_allclose(parts, whole, rtol=1e-6)
+
+
+def test_same_class_pairs_do_not_count(fixture):
+    _, _, _, code, sentence = inputs(fixture)
+    class_id = np.zeros(4, int)
+    losses = damsm.sentence_loss(code, sentence, class_id, gamma3=10.0)
+    np.testing.assert_array_equal(losses, 0)
+    batch = jnp.arange(4)
+    losses = damsm.sentence_loss(code, sentence, batch, gamma3=10.0)
+    expected = damsm.sentence_loss(code, sentence, None, gamma3=10.0)
+    np.testing.assert_array_equal(losses, expected)
+
+
+_SHARDED = """
+import json, sys
+import jax, numpy as np
+from mirrorgan_jax import sharding
+from mirrorgan_jax.losses import damsm
+
+rng = np.random.default_rng(0)
+ROWS, *SHAPES = json.loads(sys.argv[1])
+regions, words, code, sentence = (
+    rng.normal(size=(ROWS, *s)).astype(np.float32) for s in ((9, 6), (5, 6), (6,), (6,))
+)
+mask = np.arange(5) < rng.integers(1, 6, (ROWS, 1))
+class_id = np.arange(ROWS) % 3
+
+def loss(regions, words, mask, code, sentence, class_id):
+    return damsm.damsm_loss(
+        regions, words, mask, code, sentence, class_id,
+        gamma1=4.0, gamma2=5.0, gamma3=10.0)[0]
+
+step = jax.value_and_grad(loss, argnums=(0, 1, 3, 4))
+arguments = (regions, words, mask, code, sentence, class_id)
+dense = jax.jit(step)(*arguments)
+for shape in SHAPES:
+    mesh = sharding.create_mesh(*shape)
+    with jax.set_mesh(mesh):
+        arguments = jax.device_put(arguments, sharding.batch_sharding(mesh))
+        split = jax.jit(step)(*arguments)
+    for a, b in zip(jax.tree.leaves(dense), jax.tree.leaves(split), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-5)
+"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "meshes"),
+    # Fewer pairs than devices: captions are shared along `spatial`, or all are whole.
+    [(8, [(8, 1), (4, 2), (1, 8)]), (4, [(4, 2), (2, 4), (1, 8)])],
+)
+def test_sharded_loss_equals_dense(rows, meshes):
+    flags = "--xla_force_host_platform_device_count=8"
+    result = subprocess.run(
+        [sys.executable, "-c", _SHARDED, json.dumps([rows, *meshes])],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        cwd=parity.ROOT.parent,
+    )
+    assert result.returncode == 0, result.stderr

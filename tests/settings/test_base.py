@@ -1,0 +1,226 @@
+"""Configuration: presets, the files in configs/, and what validate refuses."""
+
+import re
+
+import pytest
+from support import CONFIGS, settings, tiny
+
+from mirrorgan_jax.settings import base as configs
+
+# Files that need a folder of the user's own.
+SOURCES = {"cub", "folder", "coco"}
+
+
+def test_presets_differ_exactly_where_the_paper_and_its_code_do():
+    paper, reference = (
+        settings.flat(configs.base_config(preset)) for preset in configs.PRESETS
+    )
+    assert paper.keys() == reference.keys()
+    different = {k: (paper[k], reference[k]) for k in paper if paper[k] != reference[k]}
+    assert different == {
+        "preset": ("paper", "reference"),
+        "gan.sentence_conv": (False, True),
+        "gan.adversarial_scale": (0.5, 1.0),
+        "gan.discriminator_weighting": ("half", "mean"),
+        "gan.wrong_pairs": (False, True),
+        "gan.lambda_stream": (20.0, 10.0),
+        "gan.ema_batch_stats": (True, False),
+        "stem.reset_adam_every_epoch": (False, True),
+        "stem.align_corners": (False, True),
+        "stream.input_norm": ("imagenet", "raw"),
+        "stream.align_corners": (False, True),
+    }
+    assert paper["gan.sentence_softmax_axis"] == "channel"
+    assert paper["gan.caption_reduction"] == "mean"
+    assert paper["gan.kl_weight"] == 1.0
+
+
+def test_unknown_preset_is_refused():
+    with pytest.raises(ValueError, match="'papr'.*paper, reference"):
+        configs.base_config("papr")
+
+
+@pytest.mark.parametrize("preset", configs.PRESETS)
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda p: p.stem)
+def test_configuration_files_are_valid_in_both_presets(path, preset):
+    config = settings.load(path).get_config(preset)
+    assert config.preset == preset
+    assert settings.flat(config).keys() == settings.flat(configs.base_config()).keys()
+    if path.stem in SOURCES:
+        with pytest.raises(ValueError, match="config.data.source is empty"):
+            configs.validate(config)
+        config.data.source = "somewhere"
+    configs.validate(config)
+
+
+def test_cub_is_the_base_at_the_papers_sizes():
+    config = settings.load(CONFIGS / "cub.py").get_config()
+    assert configs.stage_sizes(config.gan) == (64, 128, 256)
+    assert (config.gan.ngf, config.gan.ndf) == (32, 64)
+    assert (config.stem.encoder, config.stream.encoder) == ("inception_v3", "resnet152")
+
+
+def test_toybirds_at_32_pixels_differs_in_sizes_and_steps_alone():
+    small, usual = (
+        settings.flat(settings.load(CONFIGS / f"{name}.py").get_config())
+        for name in ("toybirds32", "toybirds")
+    )
+    assert {key for key in usual if usual[key] != small[key]} == {
+        "data.image_size", "stem.image_size", "stream.image_size", "gan.base_size",
+        "gan.num_steps", "gan.eval_every_steps", "gan.checkpoint_every_steps",
+        "gan.sample_every_steps",
+    }  # fmt: skip
+    assert small["gan.base_size"] == 8 and small["data.image_size"] == 32
+
+
+@pytest.mark.parametrize("preset", configs.PRESETS)
+def test_tiny_configuration_is_valid(preset):
+    assert configs.validate(tiny.tiny_config(preset)) is None
+
+
+def test_stage_sizes_double():
+    config = tiny.tiny_config(**{"gan.stages": 3, "gan.base_size": 32})
+    assert configs.stage_sizes(config.gan) == (32, 64, 128)
+
+
+# One of every kind: changes, the value as it must be shown, what is allowed.
+WRONG = {
+    "choice": ({"gan.d_norm": "layer"}, "gan.d_norm = 'layer'", "batch, spectral"),
+    "choice of numbers": ({"gan.base_size": 48}, "gan.base_size = 48", "8, 16, 32, 64"),
+    "top-level choice": ({"dtype": "float16"}, "dtype = 'float16'", "bfloat16"),
+    "negative": ({"stem.clip_norm": -1.0}, "stem.clip_norm = -1.0", "above zero"),
+    "zero": ({"gan.ngf": 0}, "gan.ngf = 0", "above zero"),
+    "negative where zero is fine": (
+        {"gan.lambda_stream": -2.0},
+        "gan.lambda_stream = -2.0",
+        "zero or more",
+    ),
+    "not below one": ({"gan.adam_b2": 1.0}, "gan.adam_b2 = 1.0", "below 1"),
+    "dropout": ({"stem.dropout": 1.5}, "stem.dropout = 1.5", "below 1"),
+    "Adam": ({"stream.adam_b2": 1.0}, "stream.adam_b2 = 1.0", "below 1"),
+    "no pair": ({"gan.batch_size": 1}, "gan.batch_size = 1", "2 or more"),
+    "cadence": (
+        {"stem.log_every_steps": 4, "stem.checkpoint_every_steps": 6},
+        "stem.checkpoint_every_steps = 6",
+        "multiples of log_every_steps = 4",
+    ),
+    "untrained small tower": (
+        {"stem.train_trunk": False},
+        "stem.train_trunk = False",
+        "must be True",
+    ),
+    "untrained small trunk": (
+        {"stream.train_trunk": False},
+        "stream.train_trunk = False",
+        "must be True",
+    ),
+    "trunk from another kind": (
+        {"stem.encoder": "inception_v3"},
+        "stream.trunk_from_stem = True",
+        "small",
+    ),
+    "trunk of another width": (
+        {"stream.encoder_width": 8},
+        "stream.encoder_width = 8",
+        "stem.encoder_width = 4",
+    ),
+    "trunk of another size": (
+        {"stream.image_size": 64},
+        "stream.image_size = 64",
+        "stem.image_size = 32",
+    ),
+    "small tower below generated images": (
+        {"stem.image_size": 16, "stream.trunk_from_stem": False},
+        "stem.image_size = 16",
+        "32 or more",
+    ),
+    "small trunk below its least": (
+        {"gan.stages": 1, "gan.base_size": 8, "stream.image_size": 8},
+        "stream.image_size = 8",
+        "16 or more",
+    ),
+    "small trunk of an odd size": (
+        {"stream.image_size": 48, "stream.trunk_from_stem": False},
+        "stream.image_size = 48",
+        "powers of two",
+    ),
+    "regions": ({"stem.region_size": 12}, "stem.region_size = 12", "4, 8, 16"),
+    "no source": ({"data.name": "cub"}, "data.source is empty", "CUB_200_2011/"),
+    "evaluation words": (
+        {"text.eval_words": 7},
+        "text.eval_words = 7",
+        "text.num_words = 8",
+    ),
+    "pool": ({"eval.pool_size": 1}, "eval.pool_size = 1", "2 or more"),
+    "subsets": ({"eval.kid_subset_size": 1}, "eval.kid_subset_size = 1", "2 or more"),
+    "repeats": ({"eval.repeats": 0}, "eval.repeats = 0", "above zero"),
+    "network": (
+        {"eval.inception_kind": "vgg"},
+        "eval.inception_kind = 'vgg'",
+        "inception_v3, inception_fid, inception_cub",
+    ),
+    "blind stages": (
+        {"gan.word_attention": False, "gan.sentence_attention": False},
+        "gan.word_attention = False",
+        "one must be True",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gan.stages": 1},  # images smaller than those that the towers learn from
+        {"stem.image_size": 64, "stream.image_size": 64},
+        {"gan.stages": 3, "gan.base_size": 8},
+        {
+            "gan.word_attention": False,
+            "gan.sentence_attention": False,
+            "gan.condition_context": True,
+        },
+        {"gan.lambda_damsm": 5.0, "eval.heldout_steps": 0},
+    ],
+    ids=str,
+)
+def test_unusual_settings_are_allowed(changes):
+    assert configs.validate(tiny.tiny_config(**changes)) is None
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_key_is_named_with_its_value_and_what_is_allowed(kind):
+    changes, shown, allowed = WRONG[kind]
+    with pytest.raises(ValueError) as error:
+        configs.validate(tiny.tiny_config(**changes))
+    lines = str(error.value).splitlines()[1:]
+    assert any(f"config.{shown}" in line and allowed in line for line in lines), lines
+
+
+def test_every_wrong_key_is_told_at_once():
+    changes = {"gan.ngf": 0, "stem.cell": "rnn", "gan.adam_b2": 2.0}
+    with pytest.raises(ValueError) as error:
+        configs.validate(tiny.tiny_config(**changes))
+    assert {re.search(r"config\.(\S+)", line)[1] for line in str(error.value).split(
+        "\n")[1:]} == changes.keys()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "spatial", "devices"), [(3, 1, 4), (-1, 3, 4), (2, 1, 1), (-1, 8, 4)]
+)
+def test_mesh_must_have_as_many_devices_as_there_are(data, spatial, devices):
+    config = tiny.tiny_config(**{"mesh.data": data, "mesh.spatial": spatial})
+    with pytest.raises(ValueError, match=f"mesh.data = {data}.*devices, {devices}"):
+        configs.validate(config, num_devices=devices)
+
+
+def test_batch_must_divide_over_the_mesh():
+    config = tiny.tiny_config()
+    configs.validate(config, num_devices=4)
+    with pytest.raises(ValueError, match="gan.batch_size = 4: .*data axis, 8"):
+        configs.validate(config, num_devices=8)
+    config.mesh.spatial = 2
+    configs.validate(config, num_devices=8)
+
+
+def test_unknown_key_is_refused():
+    with pytest.raises((AttributeError, KeyError), match="nfg"):
+        tiny.tiny_config(**{"gan.nfg": 8})

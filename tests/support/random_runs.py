@@ -1,0 +1,33 @@
+"""A run whose weights are random: what a training of no steps would leave."""
+
+import jax
+from support import tiny
+
+from mirrorgan_jax.training import trainers
+from mirrorgan_jax.workdir import checkpoints as checkpoint
+
+WORDS = (
+    "<end>",
+    *"this bird has a red blue wing and belly with green crown".split(),
+    *"small yellow long beak wings".split(),
+)
+
+
+def _save(workdir, config, stage, state, ema=None):
+    checkpoints = checkpoint.Checkpoints(workdir, stage)
+    checkpoints.save(
+        config[stage].num_steps, state, ema=ema, config=config.to_dict(),
+        vocab=list(WORDS),
+    )  # fmt: skip
+    checkpoints.close()
+
+
+def write(workdir):
+    """Writes checkpoints of every stage of the tiny configuration; returns workdir."""
+    config = tiny.tiny_config()
+    for number, stage in enumerate(("stem", "stream")):
+        create = getattr(trainers, stage)(config, len(WORDS)).create
+        _save(workdir, config, stage, jax.jit(create)(jax.random.key(number)))
+    state = jax.jit(trainers.gan(config, len(WORDS)).create)(jax.random.key(3))
+    _save(workdir, config, "gan", state, ema=state.ema)
+    return workdir

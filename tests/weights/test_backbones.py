@@ -1,0 +1,104 @@
+"""Backbone files: complete maps, round trips, and clear refusals."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors
+from support import weight_rule
+
+from mirrorgan_jax.models import resnet
+from mirrorgan_jax.weights import backbones, names
+
+
+def zeros(network):
+    """A zero state dict with torchvision's names and shapes."""
+    shapes = weight_rule.table(network)
+    return {name: np.zeros(shape, np.float16) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("network", "modules"),
+    [
+        ("CNN_ENCODER_256", names.image_encoder()),
+        ("CAPTION_CNN_256", names.caption_encoder()),
+        ("CAPTION_RNN_256_512_5450", names.caption_decoder()),
+    ],
+)
+def test_reference_names_survive_the_round_trip(network, modules):
+    shapes = weight_rule.table(network)
+    state = {k: np.broadcast_to(np.float32(0), shape) for k, shape in shapes.items()}
+    back = names.to_state_dict(names.to_tree(state, modules), modules)
+    assert {name: array.shape for name, array in back.items()} == shapes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["inception_v3", "resnet152"])
+def test_torchvision_file_loads_without_its_classifiers(tmp_path, network):
+    state = zeros(f"torchvision_{network}")
+    path = tmp_path / "weights.safetensors"
+    safetensors.save_file(state, path)
+    tree = getattr(backbones, network)(path)
+    kept = [n for n in state if not n.startswith(("fc.", "AuxLogits."))]
+    assert len(jax.tree.leaves(tree)) == len(kept)
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(tree))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A ResNet of one block a stage in ResNet-152's place, and its tensors."""
+    trunk = resnet.ResNet((1, 1, 1, 1), 2, (1, 1, 1, 1))
+    monkeypatch.setattr(backbones.resnet_models, "resnet152", lambda: trunk)
+    images = jnp.zeros((1, 32, 32, 3))
+    tree = jax.tree.map(np.asarray, trunk.init(jax.random.key(0), images, train=False))
+    return tree, names.to_state_dict(tree, names.resnet(trunk.stage_sizes))
+
+
+def test_file_gives_the_tree(tmp_path, small):
+    tree, state = small
+    path = tmp_path / "a.safetensors"
+    state = {k: np.ascontiguousarray(v) for k, v in state.items()}
+    safetensors.save_file({**state, "fc.bias": np.zeros(3, np.float32)}, path)
+    loaded = backbones.resnet152(path)
+    assert jax.tree.structure(loaded) == jax.tree.structure(tree)
+    for ours, expected in zip(*map(jax.tree.leaves, (loaded, tree)), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bn1.bias": None}, "no tensor for .*bn1/bias"),
+        ({"layer4.0.conv3.weight": None}, "nothing for .*layer4.0.conv3"),
+        (
+            {"conv1.weight": np.zeros((2, 3, 3, 3), np.float32)},
+            "conv1/kernel has shape",
+        ),
+        ({"head.weight": np.zeros((2, 3), np.float32)}, "no place for .*head"),
+    ],
+)
+def test_unfit_file_is_refused_by_name(tmp_path, small, change, message):
+    state = {k: np.ascontiguousarray(v) for k, v in {**small[1]}.items()}
+    for name, value in change.items():
+        state.pop(name, None)
+        if value is not None:
+            state[name] = value
+    path = tmp_path / "a.safetensors"
+    safetensors.save_file(state, path)
+    with pytest.raises(ValueError, match=message):
+        backbones.resnet152(path)
+
+
+def test_absent_file_names_its_source(tmp_path):
+    with pytest.raises(FileNotFoundError, match="torchvision's resnet152"):
+        backbones.resnet152(tmp_path / "none.safetensors")
+    with pytest.raises(ValueError, match="safetensors"):
+        backbones.inception_v3(tmp_path / "inception.pth")
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>not found</html>", b"\x08" + bytes(7)])
+def test_broken_file_is_refused(tmp_path, data):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="a.safetensors: no whole .safetensors file"):
+        backbones.resnet152(path)
