@@ -15,8 +15,8 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from mirrorgan_jax.parallel import mesh as meshes
+from mirrorgan_jax.training import stages
 from mirrorgan_jax.training import state as states
-from mirrorgan_jax.training import trainers
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/toybirds.py")
 _STEPS = flags.DEFINE_integer("steps", 20, "Steps that are timed.", lower_bound=1)
@@ -26,9 +26,9 @@ _VOCAB = flags.DEFINE_integer("vocab", 5450, "Words of the vocabulary.", lower_b
 def _setup(config):
     """(mesh, trainer, state, frozen, batch, key) on random data."""
     c, rng, key = config.gan, np.random.default_rng(0), jax.random.key(0)
-    trainer = trainers.gan(config, _VOCAB.value)
+    trainer = stages.gan(config, _VOCAB.value)
     words = config.text.num_words
-    size = trainers.image_size(config, "gan")
+    size = stages.image_size(config, "gan")
     batch = {
         "image": rng.integers(0, 256, (c.batch_size, size, size, 3), np.uint8),
         "tokens": rng.integers(1, _VOCAB.value, (c.batch_size, words)).astype(np.int32),
@@ -38,7 +38,7 @@ def _setup(config):
     state = states.create(
         trainer.create, mesh, key, shard_optimizer=config.mesh.shard_optimizer
     )
-    frozen = states.create(trainers.init_frozen(config, "gan", _VOCAB.value), mesh, key)
+    frozen = states.create(stages.init_frozen(config, "gan", _VOCAB.value), mesh, key)
     rows = meshes.local_rows(mesh, c.batch_size)
     batch = meshes.global_batch(mesh, rows, batch, c.batch_size)
     return mesh, trainer, state, frozen, batch, states.create(lambda: key, mesh)

@@ -1,5 +1,6 @@
 """One run: data, the stages that are not done yet, evaluation and report."""
 
+import functools
 import os
 import time
 
@@ -7,10 +8,13 @@ import jax
 import numpy as np
 from etils import epath
 
-from mirrorgan_jax.evaluation import protocol
+from mirrorgan_jax.evaluation import protocol, quick
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.training import loop, stages, stream_step
+from mirrorgan_jax.training import state as states
+from mirrorgan_jax.weights import pretrained
 from mirrorgan_jax.workdir import layout
 
 
@@ -107,13 +111,11 @@ def run(config, workdir, wanted):
     trained = [stage for stage in wanted if stage in configs.STAGES]
     configs.validate(config, num_devices=jax.device_count(), stages=trained)
 
-    from mirrorgan_jax.training import loop, stages
-
     for stage in wanted:
         absent = layout.missing_stage(config, stage, wanted, workdir)
         if absent:
             raise FileNotFoundError(absent)
-        missing = stages.missing_backbone(config, stage)
+        missing = pretrained.missing(config, stage)
         if missing and not layout.finished_steps(workdir, stage):
             raise ValueError(missing)
     hosts.say(f"configuration:\n{config}\nworkdir: {workdir}")
@@ -136,7 +138,7 @@ def run(config, workdir, wanted):
 
             evaluate.run(config, dataset, mesh, workdir)
         else:
-            stage = stages.MAKERS[name](config, dataset, mesh, workdir)
+            stage = MAKERS[name](config, dataset, mesh, workdir)
             loop.run_stage(
                 stage,
                 workdir=workdir,
@@ -145,3 +147,136 @@ def run(config, workdir, wanted):
                 mesh=mesh,
             )
         hosts.say(f"{name}: done, {(time.time() - begin) / 60:.1f} minutes")
+
+
+def _batches(config, stage, split):
+    from mirrorgan_jax.data import pipeline
+
+    return lambda start, rows: pipeline.train_batches(
+        split,
+        batch_size=config[stage].batch_size,
+        image_size=stages.image_size(config, stage),
+        num_words=config.text.num_words,
+        seed=config.seed,
+        start_step=start,
+        rows=rows,
+    )
+
+
+def stem_stage(config, dataset, mesh, workdir):
+    """STEM pretraining with the DAMSM losses."""
+    del workdir  # the first stage needs nothing of another
+    c = config.stem
+    trainer = stages.stem(
+        config,
+        len(dataset.vocab),
+        steps_per_epoch=max(len(dataset.train) // c.batch_size, 1),
+    )
+    evaluator = quick.make_evaluator(
+        config, dataset, mesh, count=config.eval.quick_images
+    )
+
+    def evaluate_state(state):
+        real = evaluator.real_codes(states.weights(state.image), c.image_size)
+        sentences = evaluator.sentence_codes(states.weights(state.text))
+        return quick.ranks("real", evaluator.r_precision(real, sentences))
+
+    return loop.Stage(
+        name="stem",
+        settings=c,
+        create=trainer.create,
+        pretrained=lambda: pretrained.trunk(config, "stem"),
+        seed=config.seed,
+        train_step=trainer.train_step,
+        frozen={},
+        batches=_batches(config, "stem", dataset.train),
+        evaluate=evaluate_state,
+        metric="real_top1",
+    )
+
+
+def stream_stage(config, dataset, mesh, workdir):
+    """STREAM pretraining by captioning real images."""
+    c = config.stream
+    trainer = stages.stream(config, len(dataset.vocab))
+    evaluator = quick.make_evaluator(
+        config, dataset, mesh, count=config.eval.quick_images
+    )
+    gate = stream_step.make_gate(trainer.modules["captioner"])
+
+    def trunk():
+        if not c.trunk_from_stem:
+            return pretrained.trunk(config, "stream")
+        image = layout.load_stem(config, workdir, mesh)["image"]
+        return image["params"]["trunk"], image["batch_stats"]["trunk"]
+
+    return loop.Stage(
+        name="stream",
+        settings=c,
+        create=trainer.create,
+        pretrained=trunk,
+        seed=config.seed + 1,
+        train_step=trainer.train_step,
+        frozen={},
+        batches=_batches(config, "stream", dataset.train),
+        evaluate=lambda state: quick.cross_entropies(
+            evaluator,
+            gate,
+            states.weights(state.captioner),
+            image_size=c.image_size,
+            num_words=config.text.num_words,
+        ),
+        metric="matched",
+        lower_is_better=True,
+    )
+
+
+def gan_stage(config, dataset, mesh, workdir):
+    """GLAM against its discriminators, mirrored by the frozen STREAM."""
+    c = config.gan
+    stem = layout.load_stem(config, workdir, mesh)
+    stream = layout.load_stream(config, workdir, mesh) if c.lambda_stream else {}
+    if c.lambda_stream and not layout.finished_steps(workdir, "gan"):
+        quick.check_gate(config, dataset, mesh, stream)
+    trainer = stages.gan(config, len(dataset.vocab))
+    evaluator = quick.make_evaluator(
+        config,
+        dataset,
+        mesh,
+        count=config.eval.quick_images,
+        generator=trainer.modules["generator"],
+    )
+
+    @functools.cache
+    def sentence_codes():
+        return evaluator.sentence_codes(stem["text"])
+
+    def evaluate_state(state):
+        codes = evaluator.generated_codes(state.ema, stem["text"], stem["image"])
+        return quick.ranks("generated", evaluator.r_precision(codes, sentence_codes()))
+
+    def sample(state, step):
+        rows = protocol.sample_rows(len(evaluator.protocol), config.eval.samples)
+        grid = quick.sample_grid(evaluator, state.ema, stem["text"], rows)
+        quick.write_sample(workdir, f"{step:07d}", grid)
+
+    return loop.Stage(
+        name="gan",
+        settings=c,
+        create=trainer.create,
+        pretrained=lambda: None,
+        seed=config.seed + 2,
+        train_step=trainer.train_step,
+        frozen={
+            "stem": stem["text"],
+            "stream": stream,
+            "image": stem["image"] if c.lambda_damsm else {},
+        },
+        batches=_batches(config, "gan", dataset.train),
+        evaluate=evaluate_state,
+        metric="generated_top1",
+        sample=sample if config.eval.samples else None,
+    )
+
+
+MAKERS = {"stem": stem_stage, "stream": stream_stage, "gan": gan_stage}

@@ -12,8 +12,7 @@ import numpy as np
 from etils import epath
 
 from mirrorgan_jax import progress
-from mirrorgan_jax.evaluation import evaluator as evaluators
-from mirrorgan_jax.evaluation import measures, protocol, redescriptions
+from mirrorgan_jax.evaluation import measures, protocol, quick, redescriptions
 from mirrorgan_jax.inference import model as api
 from mirrorgan_jax.metrics import attributes as attribute_metrics
 from mirrorgan_jax.metrics import features
@@ -21,7 +20,6 @@ from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.report import figures, page, sheets
 from mirrorgan_jax.settings import base as configs
-from mirrorgan_jax.training import stages
 from mirrorgan_jax.workdir import files, layout, provenance
 
 
@@ -39,7 +37,7 @@ def run(config, dataset, mesh, workdir):
     """
     stem = layout.load_stem(config, workdir, mesh)
     step, ema = layout.load_generator(config, workdir, mesh)
-    evaluator = stages.make_evaluator(
+    evaluator = quick.make_evaluator(
         config,
         dataset,
         mesh,
@@ -216,8 +214,8 @@ def _samples(config, evaluator, ema, stem, workdir):
     rows = protocol.sample_rows(evaluator.protocol.num_images, config.eval.samples)
     if not len(rows):
         return None
-    grid = evaluators.sample_grid(evaluator, ema, stem["text"], rows)
-    return evaluators.write_sample(workdir, "final", grid)
+    grid = quick.sample_grid(evaluator, ema, stem["text"], rows)
+    return quick.write_sample(workdir, "final", grid)
 
 
 # Captions whose attention, and whose redescription, the report shows.

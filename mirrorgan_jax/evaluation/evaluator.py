@@ -9,15 +9,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from etils import epath
 
-from mirrorgan_jax.data import pipeline
-from mirrorgan_jax.losses import objective
 from mirrorgan_jax.metrics import r_precision
-from mirrorgan_jax.models import resize
-from mirrorgan_jax.parallel import hosts
+from mirrorgan_jax.models import glam, resize
+from mirrorgan_jax.models import stem as stem_models
 from mirrorgan_jax.parallel import mesh as meshes
-from mirrorgan_jax.report import sheets
 
 
 class Probe(NamedTuple):
@@ -77,14 +73,12 @@ class Evaluator:
             return image_encoder.apply(variables, images, train=False)[1]
 
         def generate(ema, stem, key, batch):
-            captions = objective.encode_captions(
+            captions = stem_models.encode_captions(
                 text_encoder, stem, batch["tokens"], batch["length"]
             )
             # Noise belongs to an example, whatever batch it comes in.
             keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(batch["position"])
-            z, eps = jax.vmap(lambda k: objective.noise(k, 1, z_dim, condition_dim))(
-                keys
-            )
+            z, eps = jax.vmap(lambda k: glam.noise(k, 1, z_dim, condition_dim))(keys)
             out = generator.apply(
                 ema, z[:, 0], eps[:, 0], captions.sentence, captions.words,
                 captions.mask, train=False,
@@ -129,6 +123,8 @@ class Evaluator:
 
     def real_batches(self, image_size, num_words, order=None):
         """(number of real rows, batch) of the real test images, in `order` of rows."""
+        from mirrorgan_jax.data import pipeline
+
         p, order = self.protocol, self._all(order)
         for batch in pipeline.eval_batches(
             self.split,
@@ -148,6 +144,8 @@ class Evaluator:
 
     def real_images(self, rows, image_size):
         """[n, S, S, 3] uint8 real images of some rows, on every process."""
+        from mirrorgan_jax.data import pipeline
+
         p = self.protocol
         batches = pipeline.eval_batches(
             self.split,
@@ -236,45 +234,3 @@ class Evaluator:
         """`metrics.r_precision` of the protocol's pools, for the first images."""
         pools = self.protocol.pools[: len(image_codes)]
         return r_precision.r_precision(image_codes, sentence_codes, pools, **options)
-
-
-def cross_entropies(evaluator, gate, stream, *, image_size, num_words):
-    """Mean cross entropy a word of the test captions, matched and shuffled.
-
-    Returns:
-      {"matched", "shuffled", "margin"} in nats.
-    """
-    totals, weight = np.zeros(2), 0
-    gate = jax.jit(gate)
-    # Data sets are often sorted by class, and the gate shuffles among neighbours.
-    order = np.random.default_rng(0).permutation(len(evaluator.protocol))
-    for count, batch in evaluator.real_batches(image_size, num_words, order):
-        images = resize.from_uint8(batch["image"])
-        if count < len(images):
-            # Repeated rows would be their own neighbours.
-            batch = jax.tree.map(lambda x: x[:count], batch)  # noqa: B023
-            images = images[:count]
-        if count < 2:
-            continue
-        values = gate(stream, images, batch["tokens"], batch["length"])
-        totals += count * np.array(jax.device_get(values), np.float64)
-        weight += count
-    matched, shuffled = totals / max(weight, 1)
-    return {"matched": matched, "shuffled": shuffled, "margin": shuffled - matched}
-
-
-def sample_grid(evaluator, ema, stem, rows):
-    """The sample grid of some examples: real image, every stage, caption."""
-    split, p = evaluator.split, evaluator.protocol
-    images = evaluator.stage_images(ema, stem, rows)
-    texts = [split.texts[p.indices[r]][p.captions[r]] for r in rows]
-    real = evaluator.real_images(rows, images[-1].shape[1])
-    return sheets.sample_grid(images, texts, real=real.astype(np.float32) / 127.5 - 1)
-
-
-def write_sample(workdir, name, grid):
-    """Writes a sample grid to `samples/<name>.png` below the workdir."""
-    path = epath.Path(workdir) / "samples" / f"{name}.png"
-    if hosts.is_first():
-        sheets.write_png(path, grid)
-    return path

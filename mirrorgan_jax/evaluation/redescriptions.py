@@ -9,10 +9,10 @@ from etils import epath
 
 from mirrorgan_jax.data.toybirds import birds, mentions
 from mirrorgan_jax.evaluation import evaluator as evaluators
-from mirrorgan_jax.evaluation import protocol
+from mirrorgan_jax.evaluation import protocol, quick
 from mirrorgan_jax.metrics import mirror
 from mirrorgan_jax.models import build
-from mirrorgan_jax.training import loop, stages, stream_step
+from mirrorgan_jax.training import loop, stream_step
 from mirrorgan_jax.workdir import layout
 
 # The held-out captioner's random numbers are no other stage's.
@@ -38,8 +38,10 @@ def held_out(config, dataset, mesh, workdir):
     """(module, variables) of the held-out captioner, trained where it is not yet."""
     folder = layout.home(config, workdir, "stream") / "heldout"
     config = held_out_settings(config)
+    from mirrorgan_jax import run
+
     if layout.finished_steps(folder, "stream") < config.stream.num_steps:
-        stage = stages.stream_stage(config, dataset, mesh, folder)
+        stage = run.stream_stage(config, dataset, mesh, folder)
         loop.run_stage(
             dataclasses.replace(stage, seed=stage.seed + _SEED),
             workdir=folder,
@@ -77,7 +79,7 @@ def probe(module, variables, num_words):
 
 def margin(evaluator, module, variables, config):
     """Cross entropies of a captioner on matched and shuffled real images."""
-    return evaluators.cross_entropies(
+    return quick.cross_entropies(
         evaluator,
         stream_step.make_gate(module),
         variables,

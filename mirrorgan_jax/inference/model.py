@@ -17,8 +17,9 @@ import numpy as np
 from etils import epath
 
 from mirrorgan_jax import prompts, text
-from mirrorgan_jax.losses import captioning, objective
-from mirrorgan_jax.models import build
+from mirrorgan_jax.losses import captioning
+from mirrorgan_jax.models import build, glam
+from mirrorgan_jax.models import stem as stem_models
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.workdir import layout
@@ -100,7 +101,7 @@ class Model:
         captioner = build.captioner(c, size)
 
         def encode(variables, tokens, length):
-            found = objective.encode_captions(text_encoder, variables, tokens, length)
+            found = stem_models.encode_captions(text_encoder, variables, tokens, length)
             return Features(found.sentence, found.words, found.mask)
 
         def draw(variables, features, z, eps):
@@ -126,7 +127,7 @@ class Model:
         def noise(key, numbers):
             keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
             z, eps = jax.vmap(
-                lambda k: objective.noise(k, 1, c.gan.z_dim, c.gan.condition_dim)
+                lambda k: glam.noise(k, 1, c.gan.z_dim, c.gan.condition_dim)
             )(keys)
             return z[:, 0], eps[:, 0]
 

@@ -3,30 +3,9 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from mirrorgan_jax.losses import adversarial, captioning, damsm
 from mirrorgan_jax.parallel import constraints
-
-
-class Captions(NamedTuple):
-    """Encoded captions of a batch.
-
-    Attributes:
-      words: [B, T, D] word features.
-      sentence: [B, D] sentence vectors.
-      mask: [B, T] bool, True on real words.
-      tokens: [B, T] token ids.
-      length: [B] number of words.
-      class_id: [B], or None where every image is a class of its own.
-    """
-
-    words: jax.Array
-    sentence: jax.Array
-    mask: jax.Array
-    tokens: jax.Array
-    length: jax.Array
-    class_id: jax.Array | None = None
 
 
 class Weights(NamedTuple):
@@ -55,20 +34,6 @@ class Weights(NamedTuple):
     ema_batch_stats: bool
     lambda_damsm: float = 0.0
     gammas: tuple[float, ...] = ()
-
-
-def encode_captions(text_encoder, variables, tokens, length, class_id=None):
-    """`Captions` of token ids [B, T] and lengths [B], STEM in inference mode."""
-    words, sentence = text_encoder.apply(variables, tokens, length, train=False)
-    mask = jnp.arange(tokens.shape[1]) < length[:, None]
-    return Captions(words, sentence, mask, tokens, length, class_id)
-
-
-def noise(key, batch_size, z_dim, condition_dim):
-    """z [B, Z] of Eq. 3 and eps [B, D'] of the conditioning augmentation."""
-    z_key, eps_key = jax.random.split(key)
-    z = jax.random.normal(z_key, (batch_size, z_dim))
-    return z, jax.random.normal(eps_key, (batch_size, condition_dim))
 
 
 def discriminator_gradients(module, network, real, fake, sentence, weights):

@@ -1,14 +1,30 @@
 """The networks that a configuration names."""
 
-import jax.numpy as jnp
-import optax
+from typing import Any, NamedTuple
 
-from mirrorgan_jax.losses import objective
+import jax.numpy as jnp
+
 from mirrorgan_jax.models import discriminators as discriminator_modules
 from mirrorgan_jax.models import glam, image_encoder, stem, stream
 from mirrorgan_jax.settings import base as configs
-from mirrorgan_jax.training import gan_step
-from mirrorgan_jax.training import state as states
+
+
+class Networks(NamedTuple):
+    """The modules of the step.
+
+    Attributes:
+      text_encoder: STEM.
+      captioner: STREAM.
+      generator: GLAM.
+      discriminators: {"D64": Discriminator, ...}, coarse to fine.
+      image_encoder: the DAMSM image tower; None where the loss has no use for it.
+    """
+
+    text_encoder: Any
+    captioner: Any
+    generator: Any
+    discriminators: dict[str, Any]
+    image_encoder: Any = None
 
 
 def _dtype(config):
@@ -107,29 +123,10 @@ def discriminators(config):
 
 def gan(config, vocab_size):
     """Every module of the GAN step."""
-    return gan_step.Networks(
+    return Networks(
         text_encoder=text_encoder(config, vocab_size),
         captioner=captioner(config, vocab_size),
         generator=generator(config),
         discriminators=discriminators(config),
         image_encoder=damsm_image_encoder(config),
-    )
-
-
-def gan_optimizers(*, g_rate, d_rate, b1, b2):
-    """{"G", "D"}: Adam of the generator, and of each discriminator."""
-    return {
-        name: optax.adam(rate, b1=b1, b2=b2)
-        for name, rate in (("G", g_rate), ("D", d_rate))
-    }
-
-
-def gan_weights(config):
-    """Weights and forms of the GAN's objective."""
-    c = config.gan
-    own = set(objective.Weights._fields) - {"ema_decay", "gammas"}
-    return objective.Weights(
-        ema_decay=states.decay_of_half_life(c.ema_half_life, c.batch_size),
-        gammas=tuple(config.stem[f"gamma{i}"] for i in (1, 2, 3)),
-        **{key: c[key] for key in own},
     )

@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from mirrorgan_jax.models import attention, layers, stem
@@ -208,3 +209,10 @@ class Generator(nn.Module):
         return GeneratorOutput(
             tuple(images), tuple(word_maps), tuple(sentence_maps), mu, logvar
         )
+
+
+def noise(key, batch_size, z_dim, condition_dim):
+    """z [B, Z] of Eq. 3 and eps [B, D'] of the conditioning augmentation."""
+    z_key, eps_key = jax.random.split(key)
+    z = jax.random.normal(z_key, (batch_size, z_dim))
+    return z, jax.random.normal(eps_key, (batch_size, condition_dim))

@@ -1,8 +1,9 @@
 """STEM: text encoder and conditioning augmentation (section 3.1, Eq. 1 and 2)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from mirrorgan_jax.models import layers, recurrent
@@ -55,6 +56,33 @@ class TextEncoder(nn.Module):
             outputs.append(states)
             last.append(carry[0].astype(states.dtype))
         return jnp.concatenate(outputs, -1), jnp.concatenate(last, -1)
+
+
+class Captions(NamedTuple):
+    """Encoded captions of a batch.
+
+    Attributes:
+      words: [B, T, D] word features.
+      sentence: [B, D] sentence vectors.
+      mask: [B, T] bool, True on real words.
+      tokens: [B, T] token ids.
+      length: [B] number of words.
+      class_id: [B], or None where every image is a class of its own.
+    """
+
+    words: jax.Array
+    sentence: jax.Array
+    mask: jax.Array
+    tokens: jax.Array
+    length: jax.Array
+    class_id: jax.Array | None = None
+
+
+def encode_captions(text_encoder, variables, tokens, length, class_id=None):
+    """`Captions` of token ids [B, T] and lengths [B], STEM in inference mode."""
+    words, sentence = text_encoder.apply(variables, tokens, length, train=False)
+    mask = jnp.arange(tokens.shape[1]) < length[:, None]
+    return Captions(words, sentence, mask, tokens, length, class_id)
 
 
 class ConditioningAugmentation(nn.Module):

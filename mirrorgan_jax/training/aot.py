@@ -15,8 +15,8 @@ import jax
 
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.training import stages
 from mirrorgan_jax.training import state as states
-from mirrorgan_jax.training import trainers
 
 # Words of a vocabulary where no data set tells: that of CUB.
 NOMINAL_VOCAB = 5450
@@ -141,16 +141,16 @@ def compile_stage(config, stage, mesh, vocab_size=NOMINAL_VOCAB):
     Returns:
       `jax.stages.Compiled`.
     """
-    trainer = trainers.MAKERS[stage](config, vocab_size)
+    trainer = stages.MAKERS[stage](config, vocab_size)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = states.abstract(
         trainer.create, mesh, key, shard_optimizer=config.mesh.shard_optimizer
     )
-    frozen = states.abstract(trainers.init_frozen(config, stage, vocab_size), mesh, key)
+    frozen = states.abstract(stages.init_frozen(config, stage, vocab_size), mesh, key)
     rows = meshes.batch_sharding(mesh)
     batch = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows)
-        for name, leaf in trainers.abstract_batch(config, stage).items()
+        for name, leaf in stages.abstract_batch(config, stage).items()
     }
     whole = meshes.replicated(mesh)
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole)

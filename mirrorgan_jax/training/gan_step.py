@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from mirrorgan_jax.losses import objective
-from mirrorgan_jax.models import resize
+from mirrorgan_jax.models import glam, resize
+from mirrorgan_jax.models import stem as stem_models
 from mirrorgan_jax.training import accumulation
 from mirrorgan_jax.training import state as states
 
@@ -27,24 +28,6 @@ class GanState:
     generator: states.NetworkState
     discriminators: dict[str, states.NetworkState]
     ema: Any
-
-
-class Networks(NamedTuple):
-    """The modules of the step.
-
-    Attributes:
-      text_encoder: STEM.
-      captioner: STREAM.
-      generator: GLAM.
-      discriminators: {"D64": Discriminator, ...}, coarse to fine.
-      image_encoder: the DAMSM image tower; None where the loss has no use for it.
-    """
-
-    text_encoder: Any
-    captioner: Any
-    generator: Any
-    discriminators: dict[str, Any]
-    image_encoder: Any = None
 
 
 def make_create_state(networks, optimizers, *, word_dim, z_dim, condition_dim):
@@ -110,7 +93,7 @@ class _Inputs(NamedTuple):
     """
 
     real: Any
-    captions: objective.Captions
+    captions: stem_models.Captions
     z: jax.Array
     eps: jax.Array
     caption_scale: Any = 1.0
@@ -313,12 +296,12 @@ def make_train_step(
     update = make_update(networks, optimizers, weights, accumulate=accumulate)
 
     def train_step(state, frozen, batch, key):
-        captions = objective.encode_captions(
+        captions = stem_models.encode_captions(
             networks.text_encoder, frozen["stem"], batch["tokens"], batch["length"],
             batch["class_id"],
         )  # fmt: skip
         real = resize.pyramid(resize.from_uint8(batch["image"]), sizes)
-        z, eps = objective.noise(
+        z, eps = glam.noise(
             jax.random.fold_in(key, state.step),
             batch["tokens"].shape[0], z_dim, condition_dim,
         )  # fmt: skip

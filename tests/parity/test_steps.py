@@ -119,9 +119,7 @@ def _run(fixture, dtype):
     length = jnp.asarray(fixture["in/cap_lens"], jnp.int32)
     for step in (1, 2, 3):
         tokens = jnp.asarray(fixture[f"in/captions_step{step}"], jnp.int32)
-        captions = objective.encode_captions(
-            networks.text_encoder, text, tokens, length
-        )
+        captions = stem.encode_captions(networks.text_encoder, text, tokens, length)
         real = tuple(
             jnp.asarray(parity.nhwc(fixture[f"in/real{i}_step{step}"]).astype(dtype))
             for i in range(3)

@@ -13,9 +13,10 @@ from PIL import Image
 from support import command, tiny
 
 from mirrorgan_jax import run as runs
+from mirrorgan_jax.evaluation import quick
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.settings import base as configs
-from mirrorgan_jax.training import stages
+from mirrorgan_jax.weights import pretrained
 from mirrorgan_jax.workdir import checkpoints, layout
 
 STAGES = ("stem", "stream", "gan")
@@ -308,7 +309,7 @@ def test_missing_backbone_names_file_and_source(tmp_path, stage, network):
     # Before anything slow: nothing was drawn or written.
     assert not list(tmp_path.iterdir())
     config.weights.random = True
-    assert stages.missing_backbone(config, stage) is None
+    assert pretrained.missing(config, stage) is None
 
 
 def test_absent_backbone_file_is_named(tmp_path):
@@ -352,11 +353,11 @@ def test_gate_refuses_a_stream_that_ignores_the_image(
     dataset = runs.load_data(config)
     stream = layout.load_stream(config, uninterrupted.workdir, mesh)
     if passes:
-        stages.check_gate(config, dataset, mesh, stream)
+        quick.check_gate(config, dataset, mesh, stream)
         assert "cross entropy a word is" in capsys.readouterr().out
     else:
         with pytest.raises(ValueError, match="gate_margin = 9.0 or more"):
-            stages.check_gate(config, dataset, mesh, stream)
+            quick.check_gate(config, dataset, mesh, stream)
 
 
 @pytest.mark.parametrize(("which", "value"), [("latest", 3.0), ("best", 2.0)])

@@ -6,8 +6,8 @@ import optax
 import pytest
 from support import CONFIGS, settings, tiny
 
-from mirrorgan_jax.losses import damsm, objective
-from mirrorgan_jax.models import build
+from mirrorgan_jax.losses import damsm
+from mirrorgan_jax.models import build, glam, stem
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.settings import variants
 
@@ -129,11 +129,11 @@ def test_step_of_a_variant_has_its_losses_and_stages(name):
 def direct_damsm(config, frozen, state, batch, class_id):
     """DAMSM loss of the first step's images as a function of G's parameters."""
     modules, c = build.gan(config, tiny.VOCAB), config.gan
-    captions = objective.encode_captions(
+    captions = stem.encode_captions(
         modules.text_encoder, frozen["stem"], batch["tokens"], batch["length"]
     )
     key = jax.random.fold_in(jax.random.key(0), 0)
-    noise = objective.noise(key, c.batch_size, c.z_dim, c.condition_dim)
+    noise = glam.noise(key, c.batch_size, c.z_dim, c.condition_dim)
 
     def loss(params):
         out, _ = modules.generator.apply(

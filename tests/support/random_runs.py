@@ -3,7 +3,7 @@
 import jax
 from support import tiny
 
-from mirrorgan_jax.training import trainers
+from mirrorgan_jax.training import stages
 from mirrorgan_jax.workdir import checkpoints as checkpoint
 
 WORDS = (
@@ -26,8 +26,8 @@ def write(workdir):
     """Writes checkpoints of every stage of the tiny configuration; returns workdir."""
     config = tiny.tiny_config()
     for number, stage in enumerate(("stem", "stream")):
-        create = getattr(trainers, stage)(config, len(WORDS)).create
+        create = getattr(stages, stage)(config, len(WORDS)).create
         _save(workdir, config, stage, jax.jit(create)(jax.random.key(number)))
-    state = jax.jit(trainers.gan(config, len(WORDS)).create)(jax.random.key(3))
+    state = jax.jit(stages.gan(config, len(WORDS)).create)(jax.random.key(3))
     _save(workdir, config, "gan", state, ema=state.ema)
     return workdir

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 from support import tiny_config as tiny_configs
 
-from mirrorgan_jax.training import stream_step, trainers
+from mirrorgan_jax.training import stages, stream_step
 
 VOCAB = 30
 
@@ -37,7 +37,7 @@ def batch(config, stage, seed=0):
     """A random batch of a stage."""
     rng = np.random.default_rng(seed)
     rows, words = config[stage].batch_size, config.text.num_words
-    size = trainers.image_size(config, stage)
+    size = stages.image_size(config, stage)
     length = rng.integers(2, words + 1, rows)
     tokens = rng.integers(1, VOCAB, (rows, words))
     return {
@@ -51,7 +51,7 @@ def batch(config, stage, seed=0):
 
 def stem(config, optimizer=None, *, schedule=lambda step: 1e-2, steps_per_epoch=1):
     """Trainer of STEM; `optimizer` None takes the configuration's."""
-    trainer = trainers.stem(
+    trainer = stages.stem(
         config, VOCAB, schedule=schedule, steps_per_epoch=steps_per_epoch,
         optimizer=optimizer,
     )  # fmt: skip
@@ -67,7 +67,7 @@ def stream(config, optimizer=None):
         adam_b2=c.adam_b2,
         train_trunk=c.train_trunk,
     )
-    trainer = trainers.stream(config, VOCAB, optimizer=optimizer)
+    trainer = stages.stream(config, VOCAB, optimizer=optimizer)
     return Trainer(trainer.create, trainer.train_step, {})
 
 
@@ -78,8 +78,8 @@ def gan(config, optimizers=None):
       config: the configuration.
       optimizers: {"G", "D"}; None takes the configuration's Adam.
     """
-    trainer = trainers.gan(config, VOCAB, optimizers=optimizers)
-    frozen = jax.jit(trainers.init_frozen(config, "gan", VOCAB))(jax.random.key(10))
+    trainer = stages.gan(config, VOCAB, optimizers=optimizers)
+    frozen = jax.jit(stages.init_frozen(config, "gan", VOCAB))(jax.random.key(10))
     return Trainer(trainer.create, trainer.train_step, frozen)
 
 
@@ -100,9 +100,9 @@ def changed(before, after):
 
 def shapes_of_a_step(config, stage):
     """(state, metrics) after a step, as shapes and dtypes: nothing is computed."""
-    trainer = getattr(trainers, stage)(config, VOCAB)
+    trainer = getattr(stages, stage)(config, VOCAB)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    frozen = jax.eval_shape(trainers.init_frozen(config, stage, VOCAB), key)
+    frozen = jax.eval_shape(stages.init_frozen(config, stage, VOCAB), key)
     state = jax.eval_shape(trainer.create, key)
-    batch = trainers.abstract_batch(config, stage)
+    batch = stages.abstract_batch(config, stage)
     return jax.eval_shape(trainer.train_step, state, frozen, batch, key)

@@ -8,9 +8,9 @@ import optax
 import pytest
 from support import tiny
 
-from mirrorgan_jax.losses import damsm, objective
-from mirrorgan_jax.models import build, glam
-from mirrorgan_jax.training import accumulation, gan_step, stem_step, trainers
+from mirrorgan_jax.losses import damsm
+from mirrorgan_jax.models import build, glam, stem
+from mirrorgan_jax.training import accumulation, gan_step, stages, stem_step
 
 ROWS = 8
 
@@ -112,10 +112,10 @@ def gan_step_in(parts, **changes):
         modules, optimizers, word_dim=config.stem.word_dim, **dims
     )
     train_step = gan_step.make_train_step(
-        modules, optimizers, build.gan_weights(config), sizes=(16, 32),
+        modules, optimizers, stages.gan_weights(config), sizes=(16, 32),
         accumulate=parts, **dims,
     )  # fmt: skip
-    frozen = trainers.init_frozen(config, "gan", tiny.VOCAB)(jax.random.key(2))
+    frozen = stages.init_frozen(config, "gan", tiny.VOCAB)(jax.random.key(2))
     state = create(jax.random.key(0))
     batch = tiny.batch(config, "gan")
     assert len(set(batch["length"].tolist())) > 1  # parts weigh differently
@@ -131,14 +131,14 @@ def test_damsm_negatives_of_the_gan_come_from_a_part():
     _, metrics = gan_step_in(2, **changes)
     config = tiny.tiny_config(**{"gan.batch_size": ROWS, **changes})
     modules, batch = build.gan(config, tiny.VOCAB), tiny.batch(config, "gan")
-    frozen = trainers.init_frozen(config, "gan", tiny.VOCAB)(jax.random.key(2))
-    captions = objective.encode_captions(
+    frozen = stages.init_frozen(config, "gan", tiny.VOCAB)(jax.random.key(2))
+    captions = stem.encode_captions(
         modules.text_encoder, frozen["stem"], batch["tokens"], batch["length"],
         batch["class_id"],
     )  # fmt: skip
     key = jax.random.fold_in(jax.random.key(1), 0)
     dims = (config.gan.z_dim, config.gan.condition_dim)
-    inputs = (*objective.noise(key, ROWS, *dims), captions.sentence)
+    inputs = (*glam.noise(key, ROWS, *dims), captions.sentence)
     inputs = (*inputs, captions.words, captions.mask)
     # The same painter: its parameters come from the same key.
     keys = jax.random.split(jax.random.key(0), 3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support import tiny
 
-from mirrorgan_jax.models import build
+from mirrorgan_jax.training import stages
 from mirrorgan_jax.training import state as states
 
 
@@ -29,4 +29,4 @@ def test_moving_average_forgets_half_in_its_half_life_at_every_batch_size():
 
 def test_default_half_life_is_the_released_decay_at_the_released_batch_size():
     config = tiny.tiny_config(**{"gan.batch_size": 12})
-    assert build.gan_weights(config).ema_decay == pytest.approx(0.999, abs=1e-6)
+    assert stages.gan_weights(config).ema_decay == pytest.approx(0.999, abs=1e-6)

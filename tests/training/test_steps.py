@@ -9,8 +9,7 @@ import optax
 import pytest
 from support import tiny
 
-from mirrorgan_jax.losses import objective
-from mirrorgan_jax.models import build
+from mirrorgan_jax.models import build, stem
 from mirrorgan_jax.training import gan_step, stem_step
 from mirrorgan_jax.training import state as states
 
@@ -278,7 +277,7 @@ def test_caption_mask_is_true_on_real_words():
     config = tiny.tiny_config()
     batch = tiny.batch(config, "gan")
     text = states.weights(jax.jit(tiny.stem(config).create)(jax.random.key(0)).text)
-    captions = objective.encode_captions(
+    captions = stem.encode_captions(
         build.text_encoder(config, tiny.VOCAB),
         text,
         batch["tokens"],
