@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from etils import epath
 
+from mirrorgan_jax import data
 from mirrorgan_jax.evaluation import protocol, quick
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
@@ -46,24 +47,7 @@ def load_data(config):
     """The configuration's data set, prepared where it is not there yet."""
     from mirrorgan_jax.data import datasets
 
-    c = config.data
-    options = {}
-    if c.name == "toybirds":
-        options = {
-            key: c[key]
-            for key in (
-                "image_size",
-                "train_images_per_species",
-                "test_images_per_species",
-            )
-        }
-    return datasets.load(
-        c.name,
-        data_root=os.path.expanduser(c.root or "~/.cache/mirrorgan_jax/data"),
-        source=c.source or None,
-        seed=config.seed,
-        **options,
-    )
+    return datasets.load(config.data, seed=config.seed)
 
 
 def test_examples(config, count, size):
@@ -110,6 +94,7 @@ def run(config, workdir, wanted):
     # 1. What is wrong is said before anything slow starts, TensorFlow included.
     trained = [stage for stage in wanted if stage in configs.STAGES]
     configs.validate(config, num_devices=jax.device_count(), stages=trained)
+    data.check(config.data)
 
     for stage in wanted:
         absent = layout.missing_stage(config, stage, wanted, workdir)

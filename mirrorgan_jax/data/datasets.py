@@ -5,12 +5,14 @@ import json
 import threading
 from collections.abc import Sequence
 
+import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from mirrorgan_jax import text
+from mirrorgan_jax import data, text
 from mirrorgan_jax.data import prepare
+from mirrorgan_jax.data.sources import records
 
 # Encoded pictures of a split smaller than this are kept in memory.
 _CACHE_BYTES = 512 * 2**20
@@ -72,12 +74,20 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A prepared data set."""
+    """A prepared data set.
+
+    Attributes:
+      name: of its source.
+      vocab: the words of its captions.
+      train, test: its splits.
+      truth: what is known beyond pictures and captions, or None.
+    """
 
     name: str
     vocab: text.Vocabulary
     train: Split
     test: Split
+    truth: records.Truth | None
 
 
 def _split(name, rows, vocab, directory, *, crop_to_box) -> Split:
@@ -97,36 +107,31 @@ def _split(name, rows, vocab, directory, *, crop_to_box) -> Split:
     )
 
 
-def load(name: str, *, data_root, source=None, seed: int = 0, **options) -> Dataset:
+def load(settings: ml_collections.ConfigDict, *, seed: int) -> Dataset:
     """Loads a data set, preparing it when it is not there yet.
 
     Args:
-      name: "toybirds", "cub" or "folder".
-      data_root: folder of all prepared data sets.
-      source: folder of the raw data (cub), folder or zip (folder); None takes the
-        data set that is prepared.
-      seed: of the drawn birds.
-      **options: toybirds only: image_size, train_images_per_species and
-        test_images_per_species.
+      settings: the `data` group of the configuration.
+      seed: of the run, for a source that draws.
 
     Returns:
       The data set. Its vocabulary holds the words of the train captions, then those
       of the test captions, in order of appearance.
+
+    Raises:
+      ValueError: as `prepare.prepare`.
     """
-    directory = prepare.prepare(
-        name, data_root=data_root, source=source, seed=seed, **options
-    )
+    directory = prepare.prepare(settings, seed=seed)
+    source = data.source(settings.name)
     rows = json.loads((directory / "metadata.json").read_text())
     vocab = text.Vocabulary.from_captions(
         caption
-        for split in ("train", "test")
+        for split in records.SPLITS
         for row in rows[split]
         for caption in row["captions"]
     )
-    # Drawn birds are framed as they should be; photographs are not.
-    crop = name != "toybirds"
     train, test = (
-        _split(split, rows[split], vocab, directory, crop_to_box=crop)
-        for split in ("train", "test")
+        _split(split, rows[split], vocab, directory, crop_to_box=source.CROP_TO_BOX)
+        for split in records.SPLITS
     )
-    return Dataset(name=name, vocab=vocab, train=train, test=test)
+    return Dataset(settings.name, vocab, train, test, source.TRUTH)

@@ -9,7 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 from PIL import Image
-from support import ROOT
+from support import ROOT, data_settings
 
 from mirrorgan_jax import text
 from mirrorgan_jax.data import datasets, pipeline, prepare
@@ -22,6 +22,14 @@ _PYTHON2 = (
     b"I1\ntp4\nRp5\n(I3\nS'<'\np6\nNNNI-1\nI-1\nI0\ntp7\nbS'\\x02\\x00\\x00\\x00\\x00"
     b"\\x00\\x00\\x00'\np8\ntp9\nRp10\nag10\na."
 )
+
+
+def _settings(source, root=""):
+    return data_settings.settings(root, "cub", source)
+
+
+def _load(source, root):
+    return datasets.load(_settings(source, root), seed=0)
 
 
 def _shared(name):
@@ -59,7 +67,7 @@ def source(tmp_path):
 
 
 def test_read_joins_lists_captions_and_split(source):
-    found, problems = cub.read(source)
+    found, problems = cub.read(_settings(source), 0)
     assert not problems
     assert [r.split for r in found] == ["train", "train", "test"]
     assert [r.class_id for r in found] == [2, 2, 1]
@@ -69,13 +77,13 @@ def test_read_joins_lists_captions_and_split(source):
 
 
 def test_load_gives_vocabulary_in_order_of_appearance(source, tmp_path):
-    data = datasets.load("cub", data_root=tmp_path / "data", source=source)
+    data = _load(source, tmp_path / "data")
     assert data.vocab.words == (*"<end> a bird number 1 the 2 3".split(),)
     assert data.train.captions[1][0] == [1, 2, 3, 6]
     assert data.train.class_ids.tolist() == [2, 2]
     assert data.train.attributes is None
     assert data.test.boxes.tolist() == [[1, 1, 60, 40]]
-    again = datasets.load("cub", data_root=tmp_path / "data")
+    again = _load("", tmp_path / "data")
     assert again.train.texts == data.train.texts
 
 
@@ -101,7 +109,7 @@ def test_every_problem_is_listed_with_file_and_line(source, tmp_path):
     (source / "text/002.Red/Red_1.txt").write_text("a bird\n???\n")
     (source / "text/002.Red/Red_2.txt").write_text("\n\n")
     with pytest.raises(records.DataError) as error:
-        datasets.load("cub", data_root=tmp_path / "data", source=source)
+        _load(source, tmp_path / "data")
     expected = [
         "text/002.Red/Red_1.txt:2: caption '???' has no words",
         "text/002.Red/Red_2.txt:1: no caption",
@@ -120,7 +128,7 @@ def test_split_that_does_not_fit_the_lists_is_refused(source):
     names = ["002.Red/Red_1", "../../etc/passwd", "002.Red/Red_9"]
     (source / "train/filenames.pickle").write_bytes(pickle.dumps(names, 2))
     (source / "test/class_info.pickle").write_bytes(pickle.dumps(eval, 2))
-    _, problems = cub.read(source)
+    _, problems = cub.read(_settings(source), 0)
     text_ = "\n".join(problems)
     assert "2 classes for 3 pictures" in text_
     assert "'../../etc/passwd' is not a picture's name" in text_
@@ -128,14 +136,14 @@ def test_split_that_does_not_fit_the_lists_is_refused(source):
 
 
 def test_fingerprint_changes_with_the_files(source):
-    before = cub.fingerprint(source)
-    assert before == cub.fingerprint(source)
+    before = cub.fingerprint(_settings(source), 0)
+    assert before == cub.fingerprint(_settings(source), 0)
     (source / "text/002.Red/Red_1.txt").write_text("another bird\n")
-    assert cub.fingerprint(source) != before
+    assert cub.fingerprint(_settings(source), 0) != before
 
 
 def test_cub_mini_is_read_whole(tmp_path):
-    data = datasets.load("cub", data_root=tmp_path, source=_shared("cub_mini"))
+    data = _load(_shared("cub_mini"), tmp_path)
     assert (len(data.train), len(data.test)) == (35, 25)
     assert set(data.train.class_ids) == {2, 3, 5, 7, 10}
     assert set(data.test.class_ids) == {1, 4, 6, 8, 9}
@@ -175,8 +183,6 @@ def test_full_split_and_captions_give_the_known_vocabulary():
     assert len(text.Vocabulary.from_captions(captions)) == 5450
 
 
-def test_unknown_data_set_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="toybirds, cub, folder"):
-        prepare.prepare("birds", data_root=tmp_path)
-    with pytest.raises(ValueError, match="source"):
-        prepare.prepare("cub", data_root=tmp_path)
+def test_neither_given_nor_prepared_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="source of 'cub' is empty and 0 prepared"):
+        prepare.prepare(_settings("", tmp_path), seed=0)

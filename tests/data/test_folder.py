@@ -6,9 +6,18 @@ import zipfile
 
 import pytest
 from PIL import Image
+from support import data_settings
 
 from mirrorgan_jax.data import datasets
 from mirrorgan_jax.data.sources import folder, records
+
+
+def _settings(source, root=""):
+    return data_settings.settings(root, "folder", source)
+
+
+def _load(source, root):
+    return datasets.load(_settings(source, root), seed=0)
 
 
 def _picture(size=(20, 16), color=(10, 200, 30)):
@@ -50,8 +59,10 @@ GOOD = [
 
 def test_folder_and_zip_give_the_same_records(tmp_path):
     root = _make(tmp_path / "raw", GOOD)
-    found, problems = folder.read(root)
-    zipped, zip_problems = folder.read(_zipped(root, tmp_path / "raw.zip"))
+    found, problems = folder.read(_settings(root), 0)
+    zipped, zip_problems = folder.read(
+        _settings(_zipped(root, tmp_path / "raw.zip")), 0
+    )
     assert not problems and not zip_problems
     for a, b in zip(found, zipped, strict=True):
         assert (a.split, a.name, a.captions, a.class_id) == (
@@ -64,7 +75,7 @@ def test_folder_and_zip_give_the_same_records(tmp_path):
 
 def test_zip_is_prepared_and_loaded(tmp_path):
     source = _zipped(_make(tmp_path / "raw", GOOD), tmp_path / "raw.zip")
-    data = datasets.load("folder", data_root=tmp_path / "data", source=source)
+    data = _load(source, tmp_path / "data")
     assert data.train.texts == [["a bird called a"], ["a bird called c"]]
     assert data.test.boxes.tolist() == [[1, 1, 10, 10]]
     assert data.vocab.words == ("<end>", "a", "bird", "called", "c", "b")
@@ -72,7 +83,7 @@ def test_zip_is_prepared_and_loaded(tmp_path):
 
 def test_every_tenth_picture_is_a_test_picture_when_no_split_is_named(tmp_path):
     root = _make(tmp_path / "raw", [_row(f"{i}.png") for i in range(20)])
-    found, problems = folder.read(root)
+    found, problems = folder.read(_settings(root), 0)
     assert not problems
     assert [i for i, r in enumerate(found) if r.split == "test"] == [9, 19]
 
@@ -96,7 +107,7 @@ def test_every_problem_is_listed_with_its_line(tmp_path):
     root = _make(tmp_path / "raw", rows, pictures={"l.png": _picture()[:40]})
     (root / "m.png").unlink()
     with pytest.raises(records.DataError) as error:
-        datasets.load("folder", data_root=tmp_path / "data", source=root)
+        _load(root, tmp_path / "data")
     expected = {
         "metadata.jsonl:4: broken JSON",
         "metadata.jsonl:5: unknown split 'valid'; allowed: train, test",
@@ -124,7 +135,7 @@ def test_damaged_zip_member_is_a_problem_of_its_line(tmp_path):
     data[at + 30] ^= 255
     source.write_bytes(bytes(data))
     with pytest.raises(records.DataError, match=r"metadata.jsonl:\d+: .\.png: "):
-        datasets.load("folder", data_root=tmp_path / "data", source=source)
+        _load(source, tmp_path / "data")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +151,7 @@ def test_symbolic_link_out_of_the_folder_is_refused(tmp_path):
     (root / "a.png").unlink()
     (root / "a.png").symlink_to(tmp_path / "secret.png")
     with pytest.raises(records.DataError, match="outside the folder"):
-        datasets.load("folder", data_root=tmp_path / "data", source=root)
+        _load(root, tmp_path / "data")
 
 
 @pytest.mark.parametrize("kind", ["absent", "empty", "text"])
@@ -151,7 +162,7 @@ def test_source_without_metadata_is_refused(tmp_path, kind):
     if kind == "text":
         source.write_text("no zip")
     with pytest.raises(records.DataError):
-        datasets.load("folder", data_root=tmp_path / "data", source=source)
+        _load(source, tmp_path / "data")
 
 
 def test_long_lists_of_problems_are_counted_and_cut():

@@ -48,4 +48,5 @@ def test_every_caption_says_only_what_is_true():
     ],
 )  # fmt: skip
 def test_statements_are_found(caption, expected):
-    assert mentions.stated(caption) == expected
+    found = mentions.find(caption)
+    assert {m.attribute: m.value for m in found} == expected

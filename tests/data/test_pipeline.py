@@ -1,24 +1,19 @@
-"""Preparation of toybirds and the stateless pipeline."""
+"""The stateless pipeline: streams of batches on both data paths."""
 
 import dataclasses
 import itertools
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
+from support import data_settings
 
-from mirrorgan_jax.data import datasets, images, pipeline, prepare
+from mirrorgan_jax.data import datasets, images, pipeline
 from mirrorgan_jax.data.toybirds import birds
 
 OPTIONS = {
     "image_size": 32,
     "train_images_per_species": 1,
     "test_images_per_species": 1,
-    "seed": 3,
 }
 SIZES = {"batch_size": 6, "image_size": 32, "num_words": 8}
 
@@ -26,7 +21,7 @@ SIZES = {"batch_size": 6, "image_size": 32, "num_words": 8}
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("prepared")
-    return datasets.load("toybirds", data_root=root, **OPTIONS)
+    return datasets.load(data_settings.settings(root, **OPTIONS), seed=3)
 
 
 @pytest.fixture(params=["resized", "decoded"])
@@ -50,54 +45,14 @@ def _assert_equal(actual, expected):
 def test_prepared_data_holds_what_was_drawn(data):
     assert (len(data.train), len(data.test)) == (150, 50)
     bird = birds.example("test", 4, seed=3, images_per_species=1, size=32)
-    assert data.test.texts[4] == bird["captions"]
-    assert data.test.class_ids[4] == bird["class_id"]
-    np.testing.assert_array_equal(data.test.attributes[4], bird["attributes"])
+    assert data.test.texts[4] == bird.captions
+    assert data.test.class_ids[4] == bird.class_id
+    np.testing.assert_array_equal(data.test.attributes[4], bird.attributes)
     assert data.test.attributes.shape == (50, len(birds.ATTRIBUTES))
     assert not set(data.train.class_ids) & set(data.test.class_ids)
     assert data.vocab.decode(data.test.captions[4][0])
     picture = pipeline._decode(data.test.records([4])[0], np.zeros(4, np.int32))
-    np.testing.assert_array_equal(picture.numpy(), bird["image"])
-
-
-def test_preparation_happens_once(data, tmp_path, monkeypatch):
-    first = prepare.prepare("toybirds", data_root=tmp_path, **OPTIONS)
-
-    def fail(*args, **kwargs):
-        raise AssertionError("prepared again")
-
-    monkeypatch.setattr(prepare, "_write", fail)
-    assert prepare.prepare("toybirds", data_root=tmp_path, **OPTIONS) == first
-
-
-def test_error_in_preparation_leaves_nothing(tmp_path, monkeypatch):
-    def drawn(split, count, **options):
-        yield from itertools.islice(builder_drawn(split, count, **options), 3)
-        raise RuntimeError("out of paint")
-
-    builder_drawn = prepare._drawn
-    monkeypatch.setattr(prepare, "_drawn", drawn)
-    with pytest.raises(RuntimeError, match="out of paint"):
-        prepare.prepare("toybirds", data_root=tmp_path / "data", **OPTIONS)
-    assert not (tmp_path / "data").exists()
-
-
-def test_killed_preparation_is_never_read_and_is_removed(tmp_path):
-    options = {**OPTIONS, "train_images_per_species": 4}
-    code = (
-        "from mirrorgan_jax.data import prepare as builder;"
-        f"builder.prepare('toybirds', data_root={str(tmp_path)!r}, **{options})"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    deadline = time.time() + 120
-    while not list(tmp_path.glob("toybirds/*/*incomplete*")):
-        assert process.poll() is None and time.time() < deadline
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not list(tmp_path.glob(f"toybirds/*/{prepare.VERSION}"))
-    target = prepare.prepare("toybirds", data_root=tmp_path, **options)
-    assert [p.name for p in target.parent.iterdir()] == [prepare.VERSION]
+    np.testing.assert_array_equal(picture.numpy(), bird.draw())
 
 
 def test_batch_has_the_agreed_shapes_and_types(data, path):
@@ -226,7 +181,7 @@ def test_eval_batches_take_centre_first_words_and_mark_padding(data):
         assert batch["tokens"][row].tolist() == ids + [0] * (6 - len(ids))
         assert batch["length"][row] == len(ids)
         bird = birds.example("test", index, seed=3, images_per_species=1, size=32)
-        expected = images.crop_resized(bird["image"], 32).numpy()
+        expected = images.crop_resized(bird.draw(), 32).numpy()
         np.testing.assert_array_equal(batch["image"][row], expected)
 
 

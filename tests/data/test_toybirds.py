@@ -84,35 +84,35 @@ def test_species_are_distinct_and_fixed():
 def test_stream_does_not_change_between_versions():
     assert birds.species(0)[:2].tolist() == SPECIES_0
     bird = birds.example("train", 7, **SETTINGS)
-    assert bird["captions"][0] == CAPTION_7
-    assert bird["attributes"].tolist() == ATTRIBUTES_7
-    np.testing.assert_allclose(bird["box"], BOX_7, atol=1e-3)
+    assert bird.captions[0] == CAPTION_7
+    assert bird.attributes.tolist() == ATTRIBUTES_7
+    np.testing.assert_allclose(bird.box, BOX_7, atol=1e-3)
     # Other versions of Pillow may round a rim differently, not shift a part.
-    np.testing.assert_allclose(bird["image"].mean((0, 1)), MEAN_7, atol=0.5)
+    np.testing.assert_allclose(bird.draw().mean((0, 1)), MEAN_7, atol=0.5)
 
 
 def test_splits_are_class_disjoint_and_balanced():
     assert not set(birds.TRAIN_CLASSES) & set(birds.TEST_CLASSES)
     assert birds.num_examples("train", 4) == 600
-    classes = [birds.example("test", i, **SETTINGS)["class_id"] for i in range(200)]
+    classes = [birds.example("test", i, **SETTINGS).class_id for i in range(200)]
     assert np.bincount(classes)[151:].tolist() == [4] * 50
     assert max(np.bincount(classes)[:151]) == 0
 
 
 def test_example_depends_on_its_arguments_only(examples):
     again = birds.example("test", 17, **(SETTINGS | {"images_per_species": 9}))
-    for key, value in examples[17].items():
-        np.testing.assert_array_equal(again[key], value)
+    for key in ("class_id", "attributes", "captions", "box"):
+        expected = getattr(examples[17], key)
+        np.testing.assert_array_equal(getattr(again, key), expected)
+    np.testing.assert_array_equal(again.draw(), examples[17].draw())
     other = birds.example("test", 17, **(SETTINGS | {"seed": 1}))
-    assert not np.array_equal(other["image"], examples[17]["image"])
-    assert other["captions"] != examples[17]["captions"]
+    assert not np.array_equal(other.draw(), examples[17].draw())
+    assert other.captions != examples[17].captions
 
 
 def test_individuals_vary_around_their_species(examples):
     table = birds.species(0)
-    same = np.mean(
-        [e["attributes"][:4] == table[e["class_id"] - 1, :4] for e in examples]
-    )
+    same = np.mean([e.attributes[:4] == table[e.class_id - 1, :4] for e in examples])
     expected = 1 - birds.VARIATION * 8 / 9
     assert abs(same - expected) < 0.05
 
@@ -120,9 +120,9 @@ def test_individuals_vary_around_their_species(examples):
 def test_captions_are_true_and_specific(examples):
     colors = []
     for item in examples:
-        values = birds.attribute_values(item["attributes"])
-        assert len(set(item["captions"])) == birds.CAPTIONS_PER_IMAGE
-        for text in item["captions"]:
+        values = birds.attribute_values(item.attributes)
+        assert len(set(item.captions)) == birds.CAPTIONS_PER_IMAGE
+        for text in item.captions:
             claims = read_caption(text)
             assert claims == {name: values[name] for name in claims}, text
             colors.append(len(claims.keys() & {"body", "wing", "belly", "crown"}))
@@ -131,7 +131,7 @@ def test_captions_are_true_and_specific(examples):
 
 
 def test_captions_have_5_to_25_words_of_a_small_vocabulary(examples):
-    words = [re.findall(r"\w+", c) for e in examples for c in e["captions"]]
+    words = [re.findall(r"\w+", c) for e in examples for c in e.captions]
     lengths = np.array([len(w) for w in words])
     assert lengths.min() >= 5 and lengths.max() <= 25
     assert 0.1 < (lengths > 18).mean() < 0.4
@@ -142,13 +142,11 @@ def test_captions_have_5_to_25_words_of_a_small_vocabulary(examples):
 
 def test_attributes_alone_find_the_caption_among_99_others(examples):
     rng = np.random.default_rng(0)
-    claims = [[read_caption(c) for c in e["captions"]] for e in examples]
+    claims = [[read_caption(c) for c in e.captions] for e in examples]
     expected = []
     for item in examples:
-        values = birds.attribute_values(item["attributes"])
-        others = [
-            i for i, e in enumerate(examples) if e["class_id"] != item["class_id"]
-        ]
+        values = birds.attribute_values(item.attributes)
+        others = [i for i, e in enumerate(examples) if e.class_id != item.class_id]
         pool = [claims[i][0] for i in rng.choice(others, 99, replace=False)]
         fits = sum(all(values[k] == v for k, v in c.items()) for c in pool)
         expected.append(1 / (1 + fits))
@@ -159,12 +157,12 @@ def test_attributes_alone_find_the_caption_among_99_others(examples):
 @pytest.mark.parametrize("size", [16, 64, 100, 256])
 def test_drawing_is_the_same_bird_at_any_size(size):
     bird = birds.example("train", 3, **(SETTINGS | {"size": size}))
-    assert bird["image"].shape == (size, size, 3) and bird["image"].dtype == np.uint8
-    x, y, w, h = np.array(bird["box"]) / size
+    assert bird.draw().shape == (size, size, 3) and bird.draw().dtype == np.uint8
+    x, y, w, h = np.array(bird.box) / size
     assert 0 <= x < x + w <= 1 and 0 <= y < y + h <= 1 and w > 0.5 and h > 0.3
     reference = birds.example("train", 3, **(SETTINGS | {"size": 128}))
-    np.testing.assert_allclose(np.array(reference["box"]) / 128, [x, y, w, h])
-    means = bird["image"].mean((0, 1)), reference["image"].mean((0, 1))
+    np.testing.assert_allclose(np.array(reference.box) / 128, [x, y, w, h])
+    means = bird.draw().mean((0, 1)), reference.draw().mean((0, 1))
     np.testing.assert_allclose(*means, atol=3.0)
 
 
@@ -176,7 +174,7 @@ def test_each_part_covers_pixels_of_its_colour_at_64(part, value):
 
     def draw(**changes):
         rng = np.random.Generator(np.random.Philox(5))
-        return drawing.draw_bird(values | changes, rng, 64)[0].astype(int)
+        return drawing.Sketch.sample(values | changes, rng).draw(64).astype(int)
 
     image = draw(**{part: value})
     changed = np.abs(image - draw()).max(-1) > 60

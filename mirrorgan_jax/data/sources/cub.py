@@ -10,10 +10,15 @@ import io
 import pathlib
 import pickle
 
+import ml_collections
 import numpy as np
 
 from mirrorgan_jax import text
 from mirrorgan_jax.data.sources import records
+
+NEEDS = "the folder that holds CUB_200_2011/, text/, train/ and test/"
+CROP_TO_BOX = True
+TRUTH = None
 
 CAPTIONS_PER_IMAGE = 10
 _PICKLES = ("filenames", "class_info")
@@ -33,7 +38,7 @@ class _Unpickler(pickle.Unpickler):
         )
 
 
-def load_pickle(data: bytes):
+def load_pickle(data: bytes) -> object:
     """The value of a split file's bytes (pickles of Python 2 included)."""
     return _Unpickler(io.BytesIO(data), encoding="latin1").load()
 
@@ -53,7 +58,9 @@ def _load_list(path: pathlib.Path, problems: list[str], where: str) -> list:
     return list(value)
 
 
-def load_split(folder, problems: list[str]) -> list[tuple[str, int]]:
+def load_split(
+    folder: str | pathlib.Path, problems: list[str]
+) -> list[tuple[str, int]]:
     """Names and class numbers that a split's two pickles list.
 
     Args:
@@ -138,13 +145,20 @@ def _box(boxes: dict, key: str, name: str, problems: list[str]):
         return None, f"{where}:{number}"
 
 
-def read(source) -> tuple[list[records.Record], list[str]]:
+def _root(settings: ml_collections.ConfigDict) -> pathlib.Path:
+    return pathlib.Path(settings.source).expanduser()
+
+
+def read(
+    settings: ml_collections.ConfigDict, seed: int
+) -> tuple[list[records.Record], list[str]]:
     """Records of both splits, in the order of the pickles, and what is wrong.
 
     Args:
-      source: the folder described above.
+      settings: `source` is the folder described above.
+      seed: not used; files are what they are.
     """
-    source, problems, found, seen = pathlib.Path(source), [], [], {}
+    source, problems, found, seen = _root(settings), [], [], {}
     images = _table(source / "CUB_200_2011/images.txt", 2, problems)
     boxes = _table(source / "CUB_200_2011/bounding_boxes.txt", 5, problems)
     ids = {fields[0]: (key, number) for key, (number, fields) in images.items()}
@@ -179,9 +193,9 @@ def read(source) -> tuple[list[records.Record], list[str]]:
     return found, problems
 
 
-def fingerprint(source) -> str:
+def fingerprint(settings: ml_collections.ConfigDict, seed: int) -> str:
     """Hash that changes when a file of the data set does (by size, lists by bytes)."""
-    source, digest = pathlib.Path(source), hashlib.sha256()
+    source, digest = _root(settings), hashlib.sha256()
     lists = [source / s / f"{f}.pickle" for s in records.SPLITS for f in _PICKLES]
     lists += [source / "CUB_200_2011" / f for f in ("images.txt", "bounding_boxes.txt")]
     for path in lists:

@@ -11,10 +11,15 @@ import json
 import pathlib
 import zipfile
 
+import ml_collections
 import numpy as np
 
 from mirrorgan_jax import text
 from mirrorgan_jax.data.sources import records
+
+NEEDS = "a folder or zip with metadata.jsonl and the images"
+CROP_TO_BOX = True
+TRUTH = None
 
 METADATA = "metadata.jsonl"
 _TEST_EVERY = 10
@@ -23,8 +28,8 @@ _TEST_EVERY = 10
 class _Files:
     """The files of a folder or of a zip, by relative name."""
 
-    def __init__(self, source):
-        self.source = pathlib.Path(source)
+    def __init__(self, source: str):
+        self.source = pathlib.Path(source).expanduser()
         self._zip = None
         if self.source.is_file():
             if not zipfile.is_zipfile(self.source):
@@ -141,13 +146,16 @@ def _rows(content: bytes, problems: list[str]) -> list[dict]:
     return rows
 
 
-def read(source) -> tuple[list[records.Record], list[str]]:
+def read(
+    settings: ml_collections.ConfigDict, seed: int
+) -> tuple[list[records.Record], list[str]]:
     """Records of both splits, in the order of the lines, and what is wrong.
 
     Args:
-      source: the folder, or the zip.
+      settings: `source` is the folder, or the zip.
+      seed: not used; files are what they are.
     """
-    files, problems = _Files(source), []
+    files, problems = _Files(settings.source), []
     try:
         content = files.read(METADATA)
     except (OSError, KeyError):
@@ -181,9 +189,9 @@ def read(source) -> tuple[list[records.Record], list[str]]:
     return found, problems
 
 
-def fingerprint(source) -> str:
+def fingerprint(settings: ml_collections.ConfigDict, seed: int) -> str:
     """Hash that changes when a file does (by size; the metadata by its bytes)."""
-    files, digest = _Files(source), hashlib.sha256()
+    files, digest = _Files(settings.source), hashlib.sha256()
     try:
         digest.update(files.read(METADATA))
     except (OSError, KeyError):

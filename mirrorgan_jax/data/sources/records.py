@@ -1,11 +1,15 @@
-"""What a data set is made of before it is prepared: records and their problems.
+"""What a source of data is: records, their problems, and what is known to be true.
 
-The readers (`cub`, `folder`) give light `Record`s whose picture is read on demand;
-whatever is wrong with the files is collected, so that one error lists all of it.
+A source gives light `Record`s whose picture is read, or drawn, on demand; whatever is
+wrong with its files is collected, so that one error lists all of it.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import ml_collections
+import numpy as np
 
 SPLITS = ("train", "test")
 _LISTED = 20
@@ -38,6 +42,68 @@ class Record:
     box: tuple[float, float, float, float] | None = None
     attributes: Sequence[int] = ()
     box_where: str = ""
+
+
+class Mention(NamedTuple):
+    """One thing that a caption says.
+
+    Attributes:
+      attribute: name of the attribute, a key of `Truth.values`.
+      value: one of its values.
+      position: number of the word among the caption's tokens.
+    """
+
+    attribute: str
+    value: str
+    position: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of a source's pictures and captions beyond what is in them.
+
+    Attributes:
+      parts: the attributes that a classifier can read from a picture.
+      values: the values of each attribute, in the order of `Record.attributes`.
+      synonyms: the words for each value.
+      draw: `draw(count, *, size, seed)` gives pictures [count, size, size, 3] uint8
+        whose attributes [count, A], indices into `values`, are independent.
+      find: the mentions of a caption, a string or its tokens, in the order of words.
+    """
+
+    parts: tuple[str, ...]
+    values: Mapping[str, tuple[str, ...]]
+    synonyms: Mapping[str, tuple[str, ...]]
+    draw: Callable[..., tuple[np.ndarray, np.ndarray]]
+    find: Callable[[str | Sequence[str]], list[Mention]]
+
+
+class Source(Protocol):
+    """What a module of `data.SOURCES` holds; it imports without TensorFlow.
+
+    Attributes:
+      NEEDS: what `data.source` must be, in words ("a folder with ..."); None where
+        the source makes its pictures itself, which nobody needs to check then.
+      CROP_TO_BOX: whether pictures are cropped to the square around their box.
+      TRUTH: what is known of pictures and captions, or None.
+    """
+
+    NEEDS: str | None
+    CROP_TO_BOX: bool
+    TRUTH: Truth | None
+
+    def read(
+        self, settings: ml_collections.ConfigDict, seed: int
+    ) -> tuple[list[Record], list[str]]:
+        """Records of both splits in their order, and what is wrong.
+
+        Args:
+          settings: the `data` group of the configuration.
+          seed: of the run, for a source that draws.
+        """
+
+    def fingerprint(self, settings: ml_collections.ConfigDict, seed: int) -> str:
+        """Name of the prepared folder: other contents, another name."""
 
 
 class DataError(ValueError):

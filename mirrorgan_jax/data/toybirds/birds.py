@@ -6,7 +6,9 @@ of attributes; each bird varies around its species and has its own pose. Everyth
 is a pure function of (seed, split, index), so any example can be made alone.
 """
 
+import dataclasses
 import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -88,7 +90,27 @@ _OPENINGS = {
 }
 
 
-def num_examples(split, images_per_species):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bird:
+    """One bird of a split.
+
+    Attributes:
+      class_id: its species, 1 to 200.
+      attributes: [A] int64, the true ones of this very bird as indices into
+        `ATTRIBUTES`' values.
+      captions: ten of them.
+      box: (x, y, width, height) in pixels.
+      draw: gives its picture, [size, size, 3] uint8.
+    """
+
+    class_id: int
+    attributes: np.ndarray
+    captions: list[str]
+    box: tuple[float, float, float, float]
+    draw: Callable[[], np.ndarray]
+
+
+def num_examples(split: str, images_per_species: int) -> int:
     """Number of examples of a split; its indices are 0 to this minus one."""
     _check_split(split)
     if images_per_species < 1:
@@ -99,7 +121,7 @@ def num_examples(split, images_per_species):
 
 
 @functools.cache
-def species(seed=0):
+def species(seed: int = 0) -> np.ndarray:
     """The species, in the order of their class ids 1 to 200.
 
     Args:
@@ -120,7 +142,9 @@ def species(seed=0):
     return table
 
 
-def example(split, index, *, seed, images_per_species, size):
+def example(
+    split: str, index: int, *, seed: int, images_per_species: int, size: int
+) -> Bird:
     """One bird of a split.
 
     Consecutive indices run through the species, so that any stretch is balanced and
@@ -132,11 +156,6 @@ def example(split, index, *, seed, images_per_species, size):
       seed: seed of the data set.
       images_per_species: birds of one species.
       size: height and width in pixels, 16 to 256.
-
-    Returns:
-      dict: `image` [size, size, 3] uint8; `captions` list of 10 str; `class_id` int,
-      1 to 200; `box` (x, y, width, height) floats in pixels; `attributes` [A] int64,
-      the true ones of this very bird as indices into `ATTRIBUTES`' values.
 
     Raises:
       ValueError: unknown split, or index or size out of range.
@@ -151,17 +170,12 @@ def example(split, index, *, seed, images_per_species, size):
     attributes = np.where(varied, own, species(seed)[class_id - 1])
     values = attribute_values(attributes)
     texts = captions(values, rng)
-    image, box = drawing.draw_bird(values, rng, size)
-    return {
-        "image": image,
-        "captions": texts,
-        "class_id": class_id,
-        "box": box,
-        "attributes": attributes,
-    }
+    sketch = drawing.Sketch.sample(values, rng)
+    draw = functools.partial(sketch.draw, size)
+    return Bird(class_id, attributes, texts, sketch.box(size), draw)
 
 
-def random_birds(count, *, size, seed):
+def random_birds(count: int, *, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Birds with all attributes drawn independently, to train a classifier on.
 
     The fixed combinations of the 150 training species are too few for a classifier
@@ -180,11 +194,12 @@ def random_birds(count, *, size, seed):
     for i in range(count):
         rng = _generator(seed, "random", i)
         attributes[i] = _random_attributes(rng, 1)[0]
-        images[i], _ = drawing.draw_bird(attribute_values(attributes[i]), rng, size)
+        values = attribute_values(attributes[i])
+        images[i] = drawing.Sketch.sample(values, rng).draw(size)
     return images, attributes
 
 
-def attribute_values(attributes):
+def attribute_values(attributes: Sequence[int]) -> dict[str, str]:
     """{attribute: value} of [A] indices into the values of `ATTRIBUTES`."""
     return {
         name: values[i]
@@ -192,7 +207,7 @@ def attribute_values(attributes):
     }
 
 
-def captions(values, rng):
+def captions(values: Mapping[str, str], rng: np.random.Generator) -> list[str]:
     """Ten different true captions of one bird, 5 to 25 words each.
 
     Args:

@@ -7,6 +7,7 @@ the last step knows pixels: the same random numbers give the same bird at any si
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -321,30 +322,51 @@ def _lit(image, box, pose):
     return np.clip(np.rint(lit), 0, 255).astype(np.uint8)
 
 
-def draw_bird(attributes, rng, size):
-    """One bird with random pose, place, light and background.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sketch:
+    """One bird in its place within the unit square; no pixel is drawn yet.
 
-    Args:
+    Attributes:
       attributes: {attribute: value}: `body`, `wing`, `belly`, `crown` and
         `bill_color` name entries of `COLORS`; `bill_length` is short or long, `size`
         small or large.
-      rng: np.random.Generator; what is taken from it does not depend on `size`.
-      size: height and width in pixels, 16 to 256.
-
-    Returns:
-      image [size, size, 3] uint8 and the bird's box (x, y, width, height) in pixels.
-
-    Raises:
-      ValueError: `size` is out of range.
     """
+
+    attributes: Mapping[str, str]
+    _pose: _Pose
+    _parts: Mapping[str, np.ndarray]
+    _corners: np.ndarray  # x0, y0, x1, y1 around the bird
+    _unit: float
+
+    @classmethod
+    def sample(
+        cls, attributes: Mapping[str, str], rng: np.random.Generator
+    ) -> "Sketch":
+        """A bird with random pose, place, light and background."""
+        pose = _Pose.sample(rng)
+        placed = _place(_outlines(attributes, pose), attributes, pose)
+        return cls(attributes, pose, *placed)
+
+    def box(self, size: int) -> tuple[float, float, float, float]:
+        """The bird's box (x, y, width, height) in a picture of `size` pixels."""
+        x0, y0, x1, y1 = (_checked(size) * self._corners).tolist()
+        return x0, y0, x1 - x0, y1 - y0
+
+    def draw(self, size: int) -> np.ndarray:
+        """[size, size, 3] uint8 picture.
+
+        Raises:
+          ValueError: `size` is not 16 to 256 pixels.
+        """
+        factor = 4 if _checked(size) <= 128 else 3
+        image = _background(self._pose, size, factor)
+        pen = _Pen(image)
+        _draw_perch(pen, self._pose, self._parts["feet"], self._unit)
+        _draw_bird(pen, self._parts, self.attributes, self._unit)
+        return _lit(image.reduce(factor), self._corners, self._pose)
+
+
+def _checked(size):
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise ValueError(f"size = {size}: allowed are {MIN_SIZE} to {MAX_SIZE} pixels")
-    pose = _Pose.sample(rng)
-    factor = 4 if size <= 128 else 3
-    parts, box, unit = _place(_outlines(attributes, pose), attributes, pose)
-    image = _background(pose, size, factor)
-    pen = _Pen(image)
-    _draw_perch(pen, pose, parts["feet"], unit)
-    _draw_bird(pen, parts, attributes, unit)
-    x0, y0, x1, y1 = (size * box).tolist()
-    return _lit(image.reduce(factor), box, pose), (x0, y0, x1 - x0, y1 - y0)
+    return size

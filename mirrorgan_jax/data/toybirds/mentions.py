@@ -5,9 +5,10 @@ to that grammar: adjectives belong to the noun that follows them, or, after "is"
 "are", to the noun before.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from mirrorgan_jax import text
+from mirrorgan_jax.data.sources import records
 from mirrorgan_jax.data.toybirds import birds
 
 # {word: value} of every synonym.
@@ -21,20 +22,6 @@ _NOUNS = {
 }  # fmt: skip
 
 
-class Mention(NamedTuple):
-    """One thing that a caption says.
-
-    Attributes:
-      attribute: key of `toybirds.ATTRIBUTES`.
-      value: one of its values.
-      position: number of the word among the caption's tokens.
-    """
-
-    attribute: str
-    value: str
-    position: int
-
-
 def _attribute(noun, value):
     """The attribute that a value means beside a noun, or None."""
     names = {
@@ -45,14 +32,14 @@ def _attribute(noun, value):
     return fitting[0] if fitting else None
 
 
-def find(caption):
+def find(caption: str | Sequence[str]) -> list[records.Mention]:
     """What a caption says.
 
     Args:
       caption: a string, or its tokens.
 
     Returns:
-      list of `Mention` in the order of the words. Of several statements on one
+      the mentions in the order of the words. Of several statements on one
       attribute the first counts; adjectives without a noun say nothing.
     """
     tokens = text.tokenize(caption) if isinstance(caption, str) else caption
@@ -62,7 +49,7 @@ def find(caption):
         for position, value in items:
             name = _attribute(to, value)
             if name:
-                found.setdefault(name, Mention(name, value, position))
+                found.setdefault(name, records.Mention(name, value, position))
 
     for position, token in enumerate(tokens):
         if token in VALUES:
@@ -82,6 +69,6 @@ def find(caption):
     return sorted(found.values(), key=lambda mention: mention.position)
 
 
-def stated(caption):
+def stated(caption: str | Sequence[str]) -> dict[str, str]:
     """{attribute: value} of what a caption says."""
     return {mention.attribute: mention.value for mention in find(caption)}

@@ -1,0 +1,216 @@
+"""Preparation: once, all or nothing, under the name that it has always had."""
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from support import PYTHONPATH, data_settings
+
+from mirrorgan_jax import data
+from mirrorgan_jax.data import datasets, pipeline, prepare, toybirds
+from mirrorgan_jax.data.sources import cub, folder
+from mirrorgan_jax.data.toybirds import birds
+
+SMALL = {
+    "image_size": 32,
+    "train_images_per_species": 1,
+    "test_images_per_species": 1,
+}
+# Squares of one colour; the object fills their middle.
+_SQUARES = """
+import io
+from PIL import Image
+from mirrorgan_jax.data.sources import records
+
+NEEDS = "a number of squares"
+CROP_TO_BOX = True
+TRUTH = None
+
+
+def _square(number):
+    image, out = Image.new("RGB", (40, 40), (20 * number, 0, 0)), io.BytesIO()
+    image.paste((20 * number, 200, 0), (10, 10, 30, 30))
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def read(settings, seed):
+    return [
+        records.Record(
+            split="test" if number == 9 else "train",
+            name=f"{number}.png",
+            captions=[f"square number {number}"],
+            class_id=number,
+            class_name="",
+            read=lambda number=number: _square(number),
+            where=f"square {number}",
+            box=(14, 14, 12, 12),
+        )
+        for number in range(int(settings.source))
+    ], []
+
+
+def fingerprint(settings, seed):
+    return f"{settings.source}_squares"
+"""
+
+
+@pytest.fixture
+def squares(tmp_path, monkeypatch):
+    """A new data set: one file and one line."""
+    (tmp_path / "squares.py").write_text(_SQUARES)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(data.SOURCES, "squares", "squares")
+    yield data_settings.settings(tmp_path / "data", "squares", "10")
+    sys.modules.pop("squares", None)
+
+
+def test_new_source_is_one_file_and_one_line(squares, tmp_path):
+    data.check(squares)
+    dataset = datasets.load(squares, seed=0)
+    assert (tmp_path / "data/squares/10_squares/1.0.0/squares-train.array_record"
+            "-00000-of-00001").exists()  # fmt: skip
+    assert (dataset.name, len(dataset.train), len(dataset.test)) == ("squares", 9, 1)
+    assert dataset.vocab.words[:3] == ("<end>", "square", "number")
+    assert dataset.truth is None and dataset.test.attributes is None
+    (batch,) = pipeline.eval_batches(
+        dataset.test,
+        indices=[0],
+        captions=[0],
+        batch_size=1,
+        image_size=16,
+        num_words=4,
+    )
+    # The box crops away what is not the object.
+    assert np.all(batch["image"] == [180, 200, 0])
+    squares.source = ""
+    with pytest.raises(ValueError, match="source is empty: give a number of squares"):
+        data.check(squares)
+    again = datasets.load(squares, seed=0)  # the one that is prepared
+    assert again.train.texts == dataset.train.texts
+
+
+def test_sources_are_checked_without_tensorflow():
+    code = (
+        "import sys; sys.modules['tensorflow'] = None\n"
+        "from mirrorgan_jax import data\n"
+        "from mirrorgan_jax.settings import base\n"
+        "data.check(base.base_config().data)\n"
+        "assert all(map(data.source, data.SOURCES))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("birds", "config.data.name = 'birds': allowed are toybirds, cub, folder"),
+        ("cub", "config.data.source is empty: give the folder that holds CUB_200_2011"),
+        ("folder", "config.data.source is empty: give a folder or zip with metadata"),
+    ],
+)
+def test_wrong_settings_are_refused_in_a_sentence(name, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        data.check(data_settings.settings(name=name))
+    assert "\n" not in str(error.value)
+    data.check(data_settings.settings(name="toybirds"))
+
+
+def test_unknown_data_set_is_not_prepared(tmp_path):
+    with pytest.raises(ValueError, match="toybirds, cub, folder"):
+        prepare.prepare(data_settings.settings(tmp_path, "birds"), seed=0)
+
+
+def test_fingerprints_are_those_of_data_prepared_before(tmp_path):
+    lists = tmp_path / "CUB_200_2011"
+    for path, content in {
+        tmp_path / "metadata.jsonl": b"{}\n",
+        lists / "images.txt": b"1 001.Blue/a.jpg\n",
+        lists / "images/001.Blue/a.jpg": b"picture",
+        tmp_path / "text/001.Blue/a.txt": b"a bird\n",
+        tmp_path / "train/filenames.pickle": b"names",
+    }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    settings = data_settings.settings(source=tmp_path)
+    assert cub.fingerprint(settings, 0) == "9e815b18ed0c"
+    assert folder.fingerprint(settings, 0) == "f3398c23d4f1"
+    # The last part is a hash of drawn pixels, which versions of Pillow may change.
+    name = toybirds.fingerprint(data_settings.settings(**SMALL), 3)
+    assert re.fullmatch(r"32px_1_1_seed3_[0-9a-f]{8}", name)
+    assert name != toybirds.fingerprint(data_settings.settings(**SMALL), 4)
+
+
+def test_truth_of_toybirds_is_that_of_its_pictures_and_captions(tmp_path):
+    dataset = datasets.load(data_settings.settings(tmp_path, **SMALL), seed=3)
+    truth, split = dataset.truth, dataset.test
+    assert set(truth.parts) < set(truth.values)
+    for row, captions in zip(split.attributes[:5], split.texts, strict=False):
+        values = {
+            name: names[i]
+            for (name, names), i in zip(truth.values.items(), row, strict=True)
+        }
+        for caption in captions:
+            for mention in truth.find(caption):
+                assert values[mention.attribute] == mention.value
+                assert mention.value in truth.synonyms
+    images, attributes = truth.draw(2, size=16, seed=0)
+    expected = birds.random_birds(2, size=16, seed=0)
+    np.testing.assert_array_equal(images, expected[0])
+    np.testing.assert_array_equal(attributes, expected[1])
+
+
+def test_preparation_happens_once(tmp_path, monkeypatch):
+    settings = data_settings.settings(tmp_path, **SMALL)
+    first = prepare.prepare(settings, seed=3)
+
+    def fail(settings, seed):
+        raise AssertionError("prepared again")
+
+    monkeypatch.setattr(toybirds, "read", fail)
+    assert prepare.prepare(settings, seed=3) == first
+
+
+def test_error_in_preparation_leaves_nothing(tmp_path, monkeypatch):
+    def fail():
+        raise RuntimeError("out of paint")
+
+    def read(settings, seed):
+        found, problems = whole(settings, seed)
+        return [*found[:3], dataclasses.replace(found[3], read=fail), *found[4:]], []
+
+    whole = toybirds.read
+    monkeypatch.setattr(toybirds, "read", read)
+    with pytest.raises(RuntimeError, match="out of paint"):
+        prepare.prepare(data_settings.settings(tmp_path / "data", **SMALL), seed=3)
+    assert not (tmp_path / "data").exists()
+
+
+def test_killed_preparation_is_never_read_and_is_removed(tmp_path):
+    changes = {**SMALL, "train_images_per_species": 4}
+    code = (
+        "from support import data_settings; from mirrorgan_jax.data import prepare;"
+        f"settings = data_settings.settings({str(tmp_path)!r}, **{changes});"
+        "prepare.prepare(settings, seed=3)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": PYTHONPATH},
+    )
+    deadline = time.time() + 120
+    while not list(tmp_path.glob("toybirds/*/*incomplete*")):
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list(tmp_path.glob(f"toybirds/*/{prepare.VERSION}"))
+    settings = data_settings.settings(tmp_path, **changes)
+    target = prepare.prepare(settings, seed=3)
+    assert [p.name for p in target.parent.iterdir()] == [prepare.VERSION]
