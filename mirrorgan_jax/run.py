@@ -143,8 +143,10 @@ def _batches(config, stage, split):
         image_size=stages.image_size(config, stage),
         num_words=config.text.num_words,
         seed=config.seed,
+        cache_mib=config.data.cache_mib,
         start_step=start,
         rows=rows,
+        say=hosts.say,
     )
 
 

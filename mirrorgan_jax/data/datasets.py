@@ -1,26 +1,21 @@
 """Prepared data sets in memory: vocabulary, captions and access to the pictures."""
 
 import dataclasses
+import functools
 import json
-import threading
-from collections.abc import Sequence
 
 import ml_collections
 import numpy as np
-import tensorflow_datasets as tfds
 from etils import epath
 
 from mirrorgan_jax import data, text
-from mirrorgan_jax.data import prepare
+from mirrorgan_jax.data import cache, prepare
 from mirrorgan_jax.data.sources import records
 
-# Encoded pictures of a split smaller than this are kept in memory.
-_CACHE_BYTES = 512 * 2**20
 
-
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """One split; all but the pictures is in memory.
+    """One split; all but the pictures is in memory, and nothing of it changes.
 
     Attributes:
       name: "train" or "test".
@@ -32,44 +27,28 @@ class Split:
       names: name of each picture.
       class_names: name of each picture's class.
       crop_to_box: whether the pipeline crops the pictures to their boxes.
-      resized: {image size: resized pictures}, filled by the pipeline.
+      directory: the prepared data set.
     """
 
     name: str
     class_ids: np.ndarray
-    texts: list[list[str]]
-    captions: list[list[list[int]]]
+    texts: tuple[tuple[str, ...], ...]
+    captions: tuple[tuple[tuple[int, ...], ...], ...]
     attributes: np.ndarray | None
     boxes: np.ndarray
-    names: list[str]
-    class_names: list[str]
+    names: tuple[str, ...]
+    class_names: tuple[str, ...]
     crop_to_box: bool
-    _directory: epath.Path
-    _source: Sequence | None = dataclasses.field(default=None, repr=False)
-    _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-    resized: dict[int, list[np.ndarray]] = dataclasses.field(
-        default_factory=dict, init=False, repr=False
-    )
+    directory: epath.Path
 
     def __len__(self) -> int:
         return len(self.class_ids)
 
-    def records(self, indices: Sequence[int]) -> list[bytes]:
-        """The serialised examples of these pictures (`image` is the encoded bytes)."""
-        with self._lock:
-            if self._source is None:
-                self._source = self._open()
-        indices = [int(i) for i in indices]
-        if isinstance(self._source, list):
-            return [self._source[i] for i in indices]
-        return self._source.__getitems__(indices)
-
-    def _open(self) -> Sequence:
-        prepared = tfds.builder_from_directory(self._directory)
-        source = prepared.as_data_source(self.name).data_source
-        if prepared.info.splits[self.name].num_bytes > _CACHE_BYTES:
-            return source
-        return list(source.__getitems__(list(range(len(self)))))
+    @functools.cached_property
+    def pictures(self) -> cache.Pictures:
+        """The split's pictures, opened when they are first asked for."""
+        boxes = self.boxes if self.crop_to_box else np.zeros_like(self.boxes)
+        return cache.Pictures(self.directory, self.name, boxes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,20 +69,28 @@ class Dataset:
     truth: records.Truth | None
 
 
+def _fixed(values, dtype) -> np.ndarray:
+    array = np.array(values).astype(dtype)
+    array.flags.writeable = False
+    return array
+
+
 def _split(name, rows, vocab, directory, *, crop_to_box) -> Split:
     attributes = [row["attributes"] for row in rows]
-    boxes = [row["box"] or (0, 0, 0, 0) for row in rows]
+    captions = [row["captions"] for row in rows]
     return Split(
         name=name,
-        class_ids=np.array([row["class_id"] for row in rows], np.int32),
-        texts=[row["captions"] for row in rows],
-        captions=[[vocab.encode(c) for c in row["captions"]] for row in rows],
-        attributes=np.array(attributes, np.int32) if attributes[0] else None,
-        boxes=np.array(boxes, np.float64).astype(np.int32),
-        names=[row["name"] for row in rows],
-        class_names=[row["class_name"] for row in rows],
+        class_ids=_fixed([row["class_id"] for row in rows], np.int32),
+        texts=tuple(map(tuple, captions)),
+        captions=tuple(
+            tuple(tuple(vocab.encode(caption)) for caption in some) for some in captions
+        ),
+        attributes=_fixed(attributes, np.int32) if attributes[0] else None,
+        boxes=_fixed([row["box"] or (0, 0, 0, 0) for row in rows], np.int32),
+        names=tuple(row["name"] for row in rows),
+        class_names=tuple(row["class_name"] for row in rows),
         crop_to_box=crop_to_box,
-        _directory=directory,
+        directory=directory,
     )
 
 

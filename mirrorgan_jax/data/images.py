@@ -5,6 +5,7 @@ the shorter side resized to S * 76/64, then a crop of S x S.
 """
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +29,9 @@ def resized_shorter_side(image_size: int) -> int:
     return int(image_size * 76 / 64)
 
 
-def box_crop(box, width: int, height: int) -> tuple[int, int, int, int]:
+def box_crop(
+    box: Sequence[float], width: int, height: int
+) -> tuple[int, int, int, int]:
     """Corners (x1, y1, x2, y2) of the square around a box, clipped to the picture.
 
     Args:
@@ -47,7 +50,7 @@ def box_crop(box, width: int, height: int) -> tuple[int, int, int, int]:
     )
 
 
-def box_problem(box, width: int, height: int) -> str | None:
+def box_problem(box: Sequence[float], width: int, height: int) -> str | None:
     """What is wrong with a box in a picture of this size, or None."""
     x, y, w, h = box
     if not np.all(np.isfinite(box)) or w < 1 or h < 1:
@@ -107,7 +110,7 @@ def normalise(data: bytes) -> bytes:
     return out.getvalue()
 
 
-def decode(data) -> tf.Tensor:
+def decode(data: bytes | tf.Tensor) -> tf.Tensor:
     """[H, W, 3] uint8 of JPEG or PNG bytes; grey becomes RGB."""
     # The accurate transform is the one that Pillow uses.
     image = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
@@ -115,7 +118,21 @@ def decode(data) -> tf.Tensor:
     return image
 
 
-def crop_resized(image, image_size: int, draw=None) -> tf.Tensor:
+def decode_example(example: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+    """[H, W, 3] uint8 picture of a serialised example, cropped to its box.
+
+    Args:
+      example: scalar string; its feature `image` is the encoded picture.
+      box: as `crop_box` takes it.
+    """
+    features = {"image": tf.io.FixedLenFeature([], tf.string)}
+    data = tf.io.parse_single_example(example, features)["image"]
+    return crop_box(decode(data), box)
+
+
+def crop_resized(
+    image: tf.Tensor, image_size: int, draw: tf.Tensor | None = None
+) -> tf.Tensor:
     """Shorter side to S * 76/64 as Pillow does it, then a crop of S x S.
 
     Resize and crop are one operation, so only the pixels of the crop are computed.
@@ -138,7 +155,7 @@ def crop_resized(image, image_size: int, draw=None) -> tf.Tensor:
     return _window(image, [image_size, image_size], scaled, offset)
 
 
-def resize(image, image_size: int) -> tf.Tensor:
+def resize(image: tf.Tensor, image_size: int) -> tf.Tensor:
     """[h, w, 3] uint8: the shorter side becomes S * 76/64, nothing is cut off."""
     scaled = _scaled(image, image_size)
     return _window(image, tf.cast(scaled, tf.int32), scaled, tf.zeros_like(scaled))
@@ -164,7 +181,7 @@ def _window(image, window_size, scaled, offset) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round(window), 0, 255), tf.uint8)
 
 
-def crop_box(image, box) -> tf.Tensor:
+def crop_box(image: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     """The square around `box` ([4] int32; a width of 0 means the whole picture)."""
 
     def cropped():

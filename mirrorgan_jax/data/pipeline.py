@@ -5,21 +5,16 @@ of the global batch. TensorFlow decodes and crops; the random choices are raw Ph
 words keyed by (seed, i), which no library version changes.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from mirrorgan_jax import progress, text
-from mirrorgan_jax.data import datasets, images
+from mirrorgan_jax import text
+from mirrorgan_jax.data import cache, datasets, images
 
 _PREFETCH = 4
-# Splits whose resized pictures need less than this are resized once and kept.
-_RESIZED_BYTES = 512 * 2**20
 _ROUNDS = 4  # of the cipher that shuffles
-# A guess of the longer side over the shorter, for that.
-_ASPECT = 1.4
 _FIELDS = {
     "record": tf.string,
     "box": tf.int32,
@@ -33,7 +28,9 @@ _FIELDS = {
 _KEPT = ("tokens", "length", "class_id", "index")
 
 
-def element_choices(seed: int, element: int, captions, num_words: int):
+def element_choices(
+    seed: int, element: int, captions: Sequence[Sequence[int]], num_words: int
+) -> tuple[Sequence[int], tuple[int, int], bool]:
     """The random choices for element `element` of a run.
 
     Args:
@@ -69,43 +66,23 @@ def _words(split, indices, choices, num_words: int) -> tuple[np.ndarray, ...]:
 def _block(split, indices, choices, num_words: int) -> tuple[np.ndarray, ...]:
     """A block of elements, in the order of `_FIELDS`."""
     return (
-        np.array(split.records(indices), object),
-        split.boxes[indices] * int(split.crop_to_box),
+        np.array(split.pictures.examples(indices), object),
+        split.pictures.boxes[indices],
         np.array([draw for _, draw, _ in choices], np.int64),
         np.array([flip for _, _, flip in choices], bool),
         *_words(split, indices, choices, num_words),
     )
 
 
-def _decode(record, box) -> tf.Tensor:
-    """[H, W, 3] uint8 picture of a serialised example, cropped to its box."""
-    features = {"image": tf.io.FixedLenFeature([], tf.string)}
-    data = tf.io.parse_single_example(record, features)["image"]
-    return images.crop_box(images.decode(data), box)
-
-
 def _finish_element(block: dict, *, image_size: int, random_crop: bool) -> dict:
     """The batch's fields of one element, its record decoded and cropped."""
-    image = _decode(block["record"], block["box"])
+    image = images.decode_example(block["record"], block["box"])
     draw = block["draw"] if random_crop else None
     image = images.crop_resized(image, image_size, draw)
     if random_crop:
         image = tf.cond(block["flip"], lambda: image[:, ::-1], lambda: image)
     image = tf.ensure_shape(image, [image_size, image_size, 3])
     return {"image": image, **{key: block[key] for key in _KEPT}}
-
-
-def _threads() -> int:
-    """Threads for the pipeline: half the cores, the others belong to the training."""
-    return max(1, min(16, len(os.sched_getaffinity(0)) // 2))
-
-
-def _options(data: tf.data.Dataset) -> tf.data.Dataset:
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = _threads()
-    options.threading.max_intra_op_parallelism = 1
-    options.autotune.enabled = False
-    return data.with_options(options)
 
 
 def _load_block(load: Callable, num_words: int) -> Callable:
@@ -131,38 +108,11 @@ def _decoded_batches(blocks, load, *, rows: int, image_size, num_words, random_c
         lambda block: _finish_element(
             block, image_size=image_size, random_crop=random_crop
         ),
-        num_parallel_calls=_threads(),
+        num_parallel_calls=cache.threads(),
         deterministic=True,
     )
     data = data.batch(rows, drop_remainder=True).prefetch(_PREFETCH)
-    return _options(data).as_numpy_iterator()
-
-
-def _resized(split: datasets.Split, image_size: int) -> list[np.ndarray]:
-    """Every picture of the split, cropped to its box and resized before the crop.
-
-    They stay with the split for the next stage, those of one size only.
-    """
-    if image_size in split.resized:
-        return split.resized[image_size]
-    indices = np.arange(len(split))
-    boxes = split.boxes * int(split.crop_to_box)
-    records = tf.data.Dataset.from_generator(
-        lambda: (split.records([i])[0] for i in indices),
-        output_signature=tf.TensorSpec([], tf.string),
-    )
-    data = tf.data.Dataset.zip((records, tf.data.Dataset.from_tensor_slices(boxes)))
-    data = data.map(
-        lambda record, box: images.resize(_decode(record, box), image_size),
-        num_parallel_calls=_threads(),
-        deterministic=True,
-    )
-    pictures = progress.counted(
-        _options(data).as_numpy_iterator(), len(split), f"resizing {split.name}"
-    )
-    split.resized.clear()
-    split.resized[image_size] = list(pictures)
-    return split.resized[image_size]
+    return cache.with_threads(data).as_numpy_iterator()
 
 
 def _window(image: np.ndarray, image_size: int, draw, flip: bool) -> np.ndarray:
@@ -174,9 +124,10 @@ def _window(image: np.ndarray, image_size: int, draw, flip: bool) -> np.ndarray:
     return crop[:, ::-1] if flip else crop
 
 
-def _resized_batches(blocks, split, choose, *, image_size: int, num_words: int):
-    """`_decoded_batches` for splits that are small enough to be kept resized."""
-    resized = _resized(split, image_size)
+def _resized_batches(
+    blocks, split, resized, choose, *, image_size: int, num_words: int
+):
+    """`_decoded_batches` from pictures that are kept resized."""
     fields = {"image": tf.uint8, **{key: _FIELDS[key] for key in _KEPT}}
 
     def load(elements, indices):
@@ -192,7 +143,8 @@ def _resized_batches(blocks, split, choose, *, image_size: int, num_words: int):
         values = tf.numpy_function(load, [elements, indices], types, stateful=False)
         return dict(zip(fields, values, strict=True))
 
-    return _options(blocks.map(numbered).prefetch(_PREFETCH)).as_numpy_iterator()
+    data = blocks.map(numbered).prefetch(_PREFETCH)
+    return cache.with_threads(data).as_numpy_iterator()
 
 
 def _rows(rows: Sequence[int] | None, batch_size: int) -> np.ndarray:
@@ -204,6 +156,24 @@ def _rows(rows: Sequence[int] | None, batch_size: int) -> np.ndarray:
     return rows.astype(np.int64)
 
 
+def _kept(split, image_size: int, cache_mib, say) -> list[np.ndarray] | None:
+    """The resized pictures if they may be kept; says which it is."""
+    needed = cache.resized_bytes(len(split), image_size) / 2**20
+    pictures = f"{split.name}: {len(split):,} pictures"
+    key = f"(data.cache_mib = {cache_mib})"
+    if needed > cache_mib:
+        say(
+            f"{pictures} decoded anew every epoch: kept resized they would need about"
+            f" {needed:,.0f} MiB {key}"
+        )
+        return None
+    resized = split.pictures.resized(image_size)
+    mib = sum(picture.nbytes for picture in resized) / 2**20
+    side = images.resized_shorter_side(image_size)
+    say(f"{pictures} kept resized to {side} pixels, {mib:,.0f} MiB {key}")
+    return resized
+
+
 def train_batches(
     split: datasets.Split,
     *,
@@ -211,8 +181,10 @@ def train_batches(
     image_size: int,
     num_words: int,
     seed: int,
+    cache_mib: float,
     start_step: int = 0,
     rows: Sequence[int] | None = None,
+    say: Callable[[str], object] = print,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless shuffled batches with random crops, flips, captions and words.
 
@@ -225,8 +197,11 @@ def train_batches(
       image_size: S.
       num_words: T; longer captions keep a random subset of words in order.
       seed: 0 to 2**31 - 1.
+      cache_mib: MiB; a split whose resized pictures need more, or 0, is decoded anew
+        every epoch.
       start_step: number of the first batch.
       rows: positions in the global batch that this process needs; None is all.
+      say: called once, with a line that tells which of the two is done.
 
     Yields:
       `image` [R, S, S, 3] uint8, `tokens` [R, T], `length` [R], `class_id` [R] and
@@ -260,9 +235,9 @@ def train_batches(
 
     blocks = tf.data.Dataset.counter(start_step, dtype=tf.int64).map(place)
     sizes = {"image_size": image_size, "num_words": num_words}
-    pixels = _ASPECT * images.resized_shorter_side(image_size) ** 2
-    if 3 * pixels * count <= _RESIZED_BYTES:
-        return _resized_batches(blocks, split, choose, **sizes)
+    resized = _kept(split, image_size, cache_mib, say)
+    if resized is not None:
+        return _resized_batches(blocks, split, resized, choose, **sizes)
     return _decoded_batches(blocks, load, rows=len(rows), random_crop=True, **sizes)
 
 

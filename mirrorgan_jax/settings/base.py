@@ -36,6 +36,9 @@ def _data():
     c.image_size = 64  # pixels of a drawn bird, toybirds only
     c.train_images_per_species = 18  # toybirds only
     c.test_images_per_species = 12  # toybirds only
+    # MiB of memory for the pictures of a split that are kept resized; larger splits
+    # are decoded every epoch; 0: always.
+    c.cache_mib = 512
     return c
 
 

@@ -30,7 +30,7 @@ _CHOICES = {
 
 # Keys that may be zero; every other number must be positive.
 _MAY_BE_ZERO = {
-    "seed", "stem.dropout", "stream.input_size", "stream.gate_margin",
+    "seed", "data.cache_mib", "stem.dropout", "stream.input_size", "stream.gate_margin",
     "stem.num_steps", "stream.num_steps", "gan.num_steps",
     "stem.adam_b1", "stream.adam_b1", "gan.adam_b1", "gan.d_sentence_dim",
     "gan.lambda_stream", "gan.lambda_damsm", "gan.kl_weight",

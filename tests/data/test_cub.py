@@ -79,7 +79,7 @@ def test_read_joins_lists_captions_and_split(source):
 def test_load_gives_vocabulary_in_order_of_appearance(source, tmp_path):
     data = _load(source, tmp_path / "data")
     assert data.vocab.words == (*"<end> a bird number 1 the 2 3".split(),)
-    assert data.train.captions[1][0] == [1, 2, 3, 6]
+    assert data.train.captions[1][0] == (1, 2, 3, 6)
     assert data.train.class_ids.tolist() == [2, 2]
     assert data.train.attributes is None
     assert data.test.boxes.tolist() == [[1, 1, 60, 40]]
@@ -150,7 +150,7 @@ def test_cub_mini_is_read_whole(tmp_path):
     assert all(len(texts) == 10 for texts in data.train.texts + data.test.texts)
     assert "009.Brewer_Blackbird/Brewer_Blackbird_0028_2682.jpg" in data.test.names
     batches = pipeline.train_batches(
-        data.train, batch_size=4, image_size=256, num_words=18, seed=0
+        data.train, batch_size=4, image_size=256, num_words=18, seed=0, cache_mib=512
     )
     batch = next(batches)
     assert batch["image"].shape == (4, 256, 256, 3)

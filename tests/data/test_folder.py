@@ -76,7 +76,7 @@ def test_folder_and_zip_give_the_same_records(tmp_path):
 def test_zip_is_prepared_and_loaded(tmp_path):
     source = _zipped(_make(tmp_path / "raw", GOOD), tmp_path / "raw.zip")
     data = _load(source, tmp_path / "data")
-    assert data.train.texts == [["a bird called a"], ["a bird called c"]]
+    assert data.train.texts == (("a bird called a",), ("a bird called c",))
     assert data.test.boxes.tolist() == [[1, 1, 10, 10]]
     assert data.vocab.words == ("<end>", "a", "bird", "called", "c", "b")
 

@@ -25,14 +25,13 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(params=["resized", "decoded"])
-def path(request, monkeypatch):
+def path(request):
     """Both ways to make training batches: from kept pictures, and from records."""
-    if request.param == "decoded":
-        monkeypatch.setattr(pipeline, "_RESIZED_BYTES", 0)
+    return {"cache_mib": 0 if request.param == "decoded" else 512}
 
 
 def _take(split, count, **keys):
-    arguments = {**SIZES, "seed": 5, **keys}
+    arguments = {**SIZES, "seed": 5, "cache_mib": 512, **keys}
     return list(itertools.islice(pipeline.train_batches(split, **arguments), count))
 
 
@@ -45,18 +44,19 @@ def _assert_equal(actual, expected):
 def test_prepared_data_holds_what_was_drawn(data):
     assert (len(data.train), len(data.test)) == (150, 50)
     bird = birds.example("test", 4, seed=3, images_per_species=1, size=32)
-    assert data.test.texts[4] == bird.captions
+    assert data.test.texts[4] == tuple(bird.captions)
     assert data.test.class_ids[4] == bird.class_id
     np.testing.assert_array_equal(data.test.attributes[4], bird.attributes)
     assert data.test.attributes.shape == (50, len(birds.ATTRIBUTES))
     assert not set(data.train.class_ids) & set(data.test.class_ids)
     assert data.vocab.decode(data.test.captions[4][0])
-    picture = pipeline._decode(data.test.records([4])[0], np.zeros(4, np.int32))
+    example = data.test.pictures.examples([4])[0]
+    picture = images.decode_example(example, np.zeros(4, np.int32))
     np.testing.assert_array_equal(picture.numpy(), bird.draw())
 
 
 def test_batch_has_the_agreed_shapes_and_types(data, path):
-    (batch,) = _take(data.train, 1)
+    (batch,) = _take(data.train, 1, **path)
     assert {k: (v.shape, v.dtype.name) for k, v in batch.items()} == {
         "image": ((6, 32, 32, 3), "uint8"),
         "tokens": ((6, 8), "int32"),
@@ -72,21 +72,21 @@ def test_batch_has_the_agreed_shapes_and_types(data, path):
 
 
 def test_same_seed_gives_the_same_stream_and_another_seed_another(data, path):
-    first, second = _take(data.train, 4), _take(data.train, 4)
+    first, second = _take(data.train, 4, **path), _take(data.train, 4, **path)
     for a, b in zip(first, second, strict=True):
         _assert_equal(a, b)
-    other = _take(data.train, 1, seed=6)[0]
+    other = _take(data.train, 1, seed=6, **path)[0]
     assert (other["index"] != first[0]["index"]).any()
 
 
 def test_start_step_resumes_the_stream_across_epochs(data, path):
-    whole = _take(data.train, 60)  # 2.4 epochs
+    whole = _take(data.train, 60, **path)  # 2.4 epochs
     for start in (1, 24, 25, 51):
-        _assert_equal(_take(data.train, 1, start_step=start)[0], whole[start])
+        _assert_equal(_take(data.train, 1, start_step=start, **path)[0], whole[start])
 
 
 def test_every_epoch_holds_every_picture_once_in_another_order(data, path):
-    indices = np.concatenate([b["index"] for b in _take(data.train, 51)])
+    indices = np.concatenate([b["index"] for b in _take(data.train, 51, **path)])
     epochs = indices[:300].reshape(2, 150)
     for epoch in epochs:
         np.testing.assert_array_equal(np.sort(epoch), np.arange(150))
@@ -96,22 +96,23 @@ def test_every_epoch_holds_every_picture_once_in_another_order(data, path):
 
 @pytest.mark.parametrize("parts", [([0, 1, 2], [3, 4, 5]), ([5, 0], [1, 4, 2, 3])])
 def test_rows_of_processes_join_to_the_global_batch(data, path, parts):
-    whole = _take(data.train, 28)
+    whole = _take(data.train, 28, **path)
     for rows in parts:
-        for part, batch in zip(_take(data.train, 28, rows=rows), whole, strict=True):
+        for part, batch in zip(
+            _take(data.train, 28, rows=rows, **path), whole, strict=True
+        ):
             _assert_equal(part, {key: value[rows] for key, value in batch.items()})
 
 
-def test_kept_and_decoded_pictures_agree_within_one_grey_level(data, monkeypatch):
-    kept = _take(data.train, 5)
-    monkeypatch.setattr(pipeline, "_RESIZED_BYTES", 0)
-    for a, b in zip(kept, _take(data.train, 5), strict=True):
+def test_kept_and_decoded_pictures_agree_within_one_grey_level(data):
+    decoded = _take(data.train, 5, cache_mib=0)
+    for a, b in zip(_take(data.train, 5), decoded, strict=True):
         difference = a.pop("image").astype(int) - b.pop("image").astype(int)
         assert np.abs(difference).max() <= 1
         _assert_equal(a, b)
 
 
-def test_boxes_crop_photographs_and_not_drawn_birds(data, monkeypatch):
+def test_boxes_crop_photographs_and_not_drawn_birds(data):
     whole = _take(data.train, 1)[0]["image"]
     boxes = np.tile(np.array([2, 10, 8, 6], np.int32), (150, 1))
     split = dataclasses.replace(data.train, boxes=boxes)
@@ -119,26 +120,45 @@ def test_boxes_crop_photographs_and_not_drawn_birds(data, monkeypatch):
     split = dataclasses.replace(split, crop_to_box=True)
     cropped = _take(split, 1)[0]["image"]
     assert np.abs(whole.astype(int) - cropped).mean() > 10
-    monkeypatch.setattr(pipeline, "_RESIZED_BYTES", 0)
-    decoded = _take(split, 1)[0]["image"]
+    decoded = _take(split, 1, cache_mib=0)[0]["image"]
     assert np.abs(decoded.astype(int) - cropped).max() <= 1
 
 
-def test_large_splits_are_read_from_disk_alike(data, monkeypatch):
-    monkeypatch.setattr(datasets, "_CACHE_BYTES", 0)
-    split = dataclasses.replace(data.test, _source=None)
-    assert split.records([3, 1, 3]) == data.test.records([3, 1, 3])
-    assert not isinstance(split._source, list)
+def test_split_cannot_be_changed(data):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        data.train.boxes = data.test.boxes
+    for array in (data.train.class_ids, data.train.attributes, data.train.boxes):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    for value in (data.train.texts, data.train.captions, data.train.captions[0]):
+        assert isinstance(value, tuple) and isinstance(value[0], tuple)
 
 
 def test_resized_pictures_are_made_once_and_for_one_size(data):
-    split = dataclasses.replace(data.test)
+    split = dataclasses.replace(data.train)
     _take(split, 1)
-    first = split.resized[32]
+    first = split.pictures.resized(32)
+    assert len(first) == 150 and first[0].shape == (38, 38, 3)
     _take(split, 1)
-    assert split.resized[32] is first
+    assert split.pictures.resized(32) is first
     _take(split, 1, image_size=16)
-    assert list(split.resized) == [16]
+    assert split.pictures.resized(16)[0].shape == (19, 19, 3)
+    assert split.pictures.resized(32) is not first
+
+
+def test_choice_of_the_data_path_is_said_with_its_key(data):
+    said = []
+    _take(data.train, 1, say=said.append)
+    _take(data.train, 1, say=said.append, cache_mib=0)
+    # 150 pictures of 38 x 38 need 0.6 MiB, and 0.9 if they were no squares.
+    _take(data.train, 1, say=said.append, cache_mib=0.86)
+    _take(data.train, 1, say=said.append, cache_mib=0.87)
+    kept = "train: 150 pictures kept resized to 38 pixels, 1 MiB (data.cache_mib = "
+    anew = (
+        "train: 150 pictures decoded anew every epoch: kept resized they would need"
+        " about 1 MiB (data.cache_mib = "
+    )
+    assert said == [f"{kept}512)", f"{anew}0)", f"{anew}0.86)", f"{kept}0.87)"]
 
 
 def test_choices_are_spread_and_subsets_keep_order():
@@ -178,7 +198,7 @@ def test_eval_batches_take_centre_first_words_and_mark_padding(data):
     for i, (index, caption) in enumerate(zip(indices, captions, strict=True)):
         batch, row = batches[i // 3], i % 3
         ids = split.captions[index][caption][:6]
-        assert batch["tokens"][row].tolist() == ids + [0] * (6 - len(ids))
+        assert batch["tokens"][row].tolist() == [*ids, *[0] * (6 - len(ids))]
         assert batch["length"][row] == len(ids)
         bird = birds.example("test", index, seed=3, images_per_species=1, size=32)
         expected = images.crop_resized(bird.draw(), 32).numpy()
