@@ -174,6 +174,23 @@ def test_choices_are_spread_and_subsets_keep_order():
     assert all(0 <= v < 2**31 for _, draw, _ in draws for v in draw)
 
 
+def test_half_of_the_elements_are_mirror_images_as_the_choices_say(data, path):
+    flips = []
+    for step, batch in enumerate(_take(data.train, 20, **path)):
+        for row, index in enumerate(batch["index"]):
+            bird = birds.example("train", index, seed=3, images_per_species=1, size=32)
+            _, draw, flip = pipeline.element_choices(
+                5, step * 6 + row, data.train.captions[index], 8
+            )
+            crop = images.crop_resized(bird.draw(), 32, np.array(draw)).numpy()
+            both = np.stack([crop, crop[:, ::-1]]).astype(int)
+            plain, mirrored = np.abs(batch["image"][row] - both).max((1, 2, 3))
+            assert (mirrored if flip else plain) <= 1, (step, row)
+            assert (plain if flip else mirrored) > 1, (step, row)
+            flips.append(flip)
+    assert 0.35 < np.mean(flips) < 0.65
+
+
 def test_training_flips_and_crops_the_picture(data):
     target = [b for b in _take(data.train, 100) if 0 in b["index"]]
     pictures = [b["image"][list(b["index"]).index(0)] for b in target]
