@@ -1,15 +1,21 @@
-"""One run: data, the stages that are not done yet, evaluation and report."""
+"""One run as a story: data, stages, gate, held-out captioner, evaluation, report.
+
+The only place where training, data and evaluation meet.
+"""
 
 import functools
 import os
 import time
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from etils import epath
 
-from mirrorgan_jax import data
-from mirrorgan_jax.evaluation import protocol, quick
+from mirrorgan_jax import data, progress
+from mirrorgan_jax.evaluation import evaluate, protocol, quick
+from mirrorgan_jax.metrics import classifier as classifiers
+from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.settings import base as configs
@@ -17,6 +23,22 @@ from mirrorgan_jax.training import loop, stages, stream_step
 from mirrorgan_jax.training import state as states
 from mirrorgan_jax.weights import pretrained
 from mirrorgan_jax.workdir import layout
+
+
+class Parts(NamedTuple):
+    """What the stages of a run have in common.
+
+    Attributes:
+      config: resolved configuration.
+      dataset: the prepared data set.
+      mesh: device mesh.
+      workdir: the run's folder.
+    """
+
+    config: Any
+    dataset: Any
+    mesh: Any
+    workdir: Any
 
 
 def set_up(config):
@@ -34,11 +56,16 @@ def set_up(config):
 
 def needed_stages(config):
     """The stages of a whole run, in order, evaluation included."""
+    taken = ("stem", "stream") if config.weights.pretrained else ()
+    needed = {
+        "stream": bool(config.gan.lambda_stream),
+        # Only where captions can be parsed is there something to ask it.
+        "heldout": bool(
+            config.eval.heldout_steps and data.source(config.data.name).TRUTH
+        ),
+    }
     own = [
-        stage
-        for stage in configs.STAGES
-        if (stage != "stream" or config.gan.lambda_stream)
-        and (stage == "gan" or not config.weights.pretrained)
+        name for name in stages.STAGES if name not in taken and needed.get(name, True)
     ]
     return [*own, "evaluate"]
 
@@ -92,17 +119,12 @@ def run(config, workdir, wanted):
       hosts.Terminated: SIGTERM arrived; everything is saved.
     """
     # 1. What is wrong is said before anything slow starts, TensorFlow included.
-    trained = [stage for stage in wanted if stage in configs.STAGES]
-    configs.validate(config, num_devices=jax.device_count(), stages=trained)
+    groups = dict.fromkeys(
+        stages.STAGES[name].group for name in wanted if name != "evaluate"
+    )
+    configs.validate(config, num_devices=jax.device_count(), stages=[*groups])
     data.check(config.data)
-
-    for stage in wanted:
-        absent = layout.missing_stage(config, stage, wanted, workdir)
-        if absent:
-            raise FileNotFoundError(absent)
-        missing = pretrained.missing(config, stage)
-        if missing and not layout.finished_steps(workdir, stage):
-            raise ValueError(missing)
+    _check_prerequisites(config, workdir, wanted)
     hosts.say(f"configuration:\n{config}\nworkdir: {workdir}")
 
     # 2. Data.
@@ -115,155 +137,222 @@ def run(config, workdir, wanted):
         f" of {jax.process_count()} processes, {dict(mesh.shape)}"
     )
 
-    # 3. Stages, each from where it stopped.
+    # 3. Stages, each from where it stopped; the evaluation is the last.
+    parts = Parts(config, dataset, mesh, epath.Path(workdir))
     for name in wanted:
         begin = time.time()
         if name == "evaluate":
-            from mirrorgan_jax.evaluation import evaluate
-
-            evaluate.run(config, dataset, mesh, workdir)
+            _evaluate(parts)
         else:
-            stage = MAKERS[name](config, dataset, mesh, workdir)
-            loop.run_stage(
-                stage,
-                workdir=workdir,
-                config=config.to_dict(),
-                vocab=list(dataset.vocab.words),
-                mesh=mesh,
-            )
+            _train(parts, name)
         hosts.say(f"{name}: done, {(time.time() - begin) / 60:.1f} minutes")
 
 
-def _batches(config, stage, split):
+def _check_prerequisites(config, workdir, wanted):
+    """Refuses stages whose backbone, or a stage that they build on, is not there."""
+    for name in wanted:
+        needs = ("stem", "gan")
+        if name != "evaluate":
+            stage = stages.STAGES[name]
+            needs, config_ = stage.needs(config), stage.configured(config)
+        for other in needs:
+            folder = layout.home(config, workdir, other)
+            if other not in wanted and not layout.finished_steps(folder, other):
+                raise FileNotFoundError(layout.absent(folder, other))
+        if name == "evaluate":
+            continue
+        folder = layout.home(config, workdir, name)
+        wrong = pretrained.missing(config_, stage.group)
+        if wrong and not layout.finished_steps(folder, stage.group):
+            raise ValueError(wrong)
+
+
+def _train(parts, name):
+    """Trains a stage from where it stopped."""
+    stage = stages.STAGES[name]
+    own = parts._replace(
+        config=stage.configured(parts.config),
+        workdir=layout.home(parts.config, parts.workdir, name)
+        if name == "heldout"
+        else parts.workdir,
+    )
+    config = own.config
+    trainer, particulars = _PARTICULARS[stage.group](own)
+    task = loop.Task(
+        name=name,
+        folder=stage.group,
+        settings=config[stage.group],
+        create=trainer.create,
+        seed=config.seed + stage.seed,
+        train_step=trainer.train_step,
+        batches=_batches(own, stage.group),
+        **particulars,
+    )
+    loop.run_stage(
+        task,
+        workdir=own.workdir,
+        config=config.to_dict(),
+        vocab=list(parts.dataset.vocab.words),
+        mesh=parts.mesh,
+    )
+
+
+def _batches(parts, stage):
     from mirrorgan_jax.data import pipeline
 
+    config = parts.config
     return lambda start, rows: pipeline.train_batches(
-        split,
+        parts.dataset.train,
         batch_size=config[stage].batch_size,
         image_size=stages.image_size(config, stage),
         num_words=config.text.num_words,
         seed=config.seed,
-        cache_mib=config.data.cache_mib,
         start_step=start,
         rows=rows,
+        cache_mib=config.data.cache_mib,
         say=hosts.say,
     )
 
 
-def stem_stage(config, dataset, mesh, workdir):
-    """STEM pretraining with the DAMSM losses."""
-    del workdir  # the first stage needs nothing of another
-    c = config.stem
+def _quick_evaluator(parts, generator=None):
+    config = parts.config
+    return quick.make_evaluator(
+        config,
+        parts.dataset,
+        parts.mesh,
+        count=config.eval.quick_images,
+        generator=generator,
+    )
+
+
+def _stem(parts):
+    """STEM pretraining with the DAMSM losses: (trainer, particulars of the task)."""
+    config, c = parts.config, parts.config.stem
     trainer = stages.stem(
         config,
-        len(dataset.vocab),
-        steps_per_epoch=max(len(dataset.train) // c.batch_size, 1),
+        len(parts.dataset.vocab),
+        steps_per_epoch=max(len(parts.dataset.train) // c.batch_size, 1),
     )
-    evaluator = quick.make_evaluator(
-        config, dataset, mesh, count=config.eval.quick_images
-    )
+    evaluator = _quick_evaluator(parts)
 
     def evaluate_state(state):
-        real = evaluator.real_codes(states.weights(state.image), c.image_size)
-        sentences = evaluator.sentence_codes(states.weights(state.text))
-        return quick.ranks("real", evaluator.r_precision(real, sentences))
+        return quick.real_ranks(
+            evaluator,
+            states.weights(state.text),
+            states.weights(state.image),
+            c.image_size,
+        )
 
-    return loop.Stage(
-        name="stem",
-        settings=c,
-        create=trainer.create,
-        pretrained=lambda: pretrained.trunk(config, "stem"),
-        seed=config.seed,
-        train_step=trainer.train_step,
-        frozen={},
-        batches=_batches(config, "stem", dataset.train),
-        evaluate=evaluate_state,
-        metric="real_top1",
-    )
+    return trainer, {
+        "initial": lambda: pretrained.trunk(config, "stem"),
+        "evaluate": evaluate_state,
+    }
 
 
-def stream_stage(config, dataset, mesh, workdir):
-    """STREAM pretraining by captioning real images."""
-    c = config.stream
-    trainer = stages.stream(config, len(dataset.vocab))
-    evaluator = quick.make_evaluator(
-        config, dataset, mesh, count=config.eval.quick_images
-    )
+def _stream(parts):
+    """Captioning of real images, for STREAM and for the held-out captioner."""
+    config, c = parts.config, parts.config.stream
+    trainer = stages.stream(config, len(parts.dataset.vocab))
+    evaluator = _quick_evaluator(parts)
     gate = stream_step.make_gate(trainer.modules["captioner"])
 
-    def trunk():
+    def initial():
         if not c.trunk_from_stem:
             return pretrained.trunk(config, "stream")
-        image = layout.load_stem(config, workdir, mesh)["image"]
-        return image["params"]["trunk"], image["batch_stats"]["trunk"]
+        image = layout.load_stem(config, parts.workdir, parts.mesh)["image"]
+        return ((image["params"]["trunk"], image["batch_stats"]["trunk"]),)
 
-    return loop.Stage(
-        name="stream",
-        settings=c,
-        create=trainer.create,
-        pretrained=trunk,
-        seed=config.seed + 1,
-        train_step=trainer.train_step,
-        frozen={},
-        batches=_batches(config, "stream", dataset.train),
-        evaluate=lambda state: quick.cross_entropies(
+    def evaluate_state(state):
+        return quick.cross_entropies(
             evaluator,
             gate,
             states.weights(state.captioner),
             image_size=c.image_size,
             num_words=config.text.num_words,
-        ),
-        metric="matched",
-        lower_is_better=True,
-    )
+        )
+
+    return trainer, {"initial": initial, "evaluate": evaluate_state}
 
 
-def gan_stage(config, dataset, mesh, workdir):
+def _gan(parts):
     """GLAM against its discriminators, mirrored by the frozen STREAM."""
+    config, mesh, workdir = parts.config, parts.mesh, parts.workdir
     c = config.gan
     stem = layout.load_stem(config, workdir, mesh)
     stream = layout.load_stream(config, workdir, mesh) if c.lambda_stream else {}
     if c.lambda_stream and not layout.finished_steps(workdir, "gan"):
-        quick.check_gate(config, dataset, mesh, stream)
-    trainer = stages.gan(config, len(dataset.vocab))
-    evaluator = quick.make_evaluator(
-        config,
-        dataset,
-        mesh,
-        count=config.eval.quick_images,
-        generator=trainer.modules["generator"],
-    )
+        quick.check_gate(config, parts.dataset, mesh, stream)
+    trainer = stages.gan(config, len(parts.dataset.vocab))
+    evaluator = _quick_evaluator(parts, trainer.modules["generator"])
 
     @functools.cache
-    def sentence_codes():
+    def sentences():
         return evaluator.sentence_codes(stem["text"])
 
     def evaluate_state(state):
-        codes = evaluator.generated_codes(state.ema, stem["text"], stem["image"])
-        return quick.ranks("generated", evaluator.r_precision(codes, sentence_codes()))
+        return quick.generated_ranks(evaluator, state.ema, stem, sentences())
 
     def sample(state, step):
         rows = protocol.sample_rows(len(evaluator.protocol), config.eval.samples)
         grid = quick.sample_grid(evaluator, state.ema, stem["text"], rows)
         quick.write_sample(workdir, f"{step:07d}", grid)
 
-    return loop.Stage(
-        name="gan",
-        settings=c,
-        create=trainer.create,
-        pretrained=lambda: None,
-        seed=config.seed + 2,
-        train_step=trainer.train_step,
-        frozen={
+    return trainer, {
+        "frozen": {
             "stem": stem["text"],
             "stream": stream,
             "image": stem["image"] if c.lambda_damsm else {},
         },
-        batches=_batches(config, "gan", dataset.train),
-        evaluate=evaluate_state,
-        metric="generated_top1",
-        sample=sample if config.eval.samples else None,
+        "evaluate": evaluate_state,
+        "sample": sample if config.eval.samples else None,
+    }
+
+
+_PARTICULARS = {"stem": _stem, "stream": _stream, "gan": _gan}
+
+
+def _evaluate(parts):
+    """The final evaluation, with judges where the data set knows the truth."""
+    truth = parts.dataset.truth
+    evaluate.run(
+        *parts,
+        captioners=_captioners(parts) if truth else {},
+        classifier=_classifier(parts.config, truth) if truth else None,
     )
 
 
-MAKERS = {"stem": stem_stage, "stream": stream_stage, "gan": gan_stage}
+def _captioners(parts):
+    """{name: (module, variables)} of the captioners that the run has."""
+    config, mesh, workdir = parts.config, parts.mesh, parts.workdir
+    found, size = {}, len(parts.dataset.vocab)
+    if layout.finished_steps(layout.home(config, workdir, "stream"), "stream"):
+        variables = layout.load_stream(config, workdir, mesh)
+        found["STREAM"] = build.captioner(config, size), variables
+    folder = layout.home(config, workdir, "heldout")
+    if layout.finished_steps(folder, "stream"):
+        own = stages.held_out(config)
+        variables = layout.load_stream(own, folder, mesh)
+        found["held-out captioner"] = build.captioner(own, size), variables
+    return found
+
+
+def _classifier(config, truth):
+    """The classifier of the attributes of drawn pictures, trained on the spot."""
+    c = config.eval
+    images, attributes = truth.draw(
+        c.classifier_images, size=config.data.image_size, seed=config.seed + 1
+    )
+    columns = [list(truth.values).index(name) for name in truth.parts]
+    # Every process trains its own on its own devices: they come out the same.
+    with progress.Progress(
+        "attribute classifier", c.classifier_steps, enabled=hosts.is_first()
+    ) as bar:
+        return classifiers.train_classifier(
+            images,
+            attributes[:, columns],
+            {name: len(truth.values[name]) for name in truth.parts},
+            steps=c.classifier_steps,
+            batch_size=32,
+            seed=config.seed,
+            progress=lambda _, loss: bar.update(1, loss=loss),
+        )

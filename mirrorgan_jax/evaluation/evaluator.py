@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from mirrorgan_jax.inference import functions
 from mirrorgan_jax.metrics import r_precision
-from mirrorgan_jax.models import glam, resize
-from mirrorgan_jax.models import stem as stem_models
-from mirrorgan_jax.parallel import mesh as meshes
+from mirrorgan_jax.models import resize
 
 
 class Probe(NamedTuple):
@@ -58,68 +57,38 @@ class Evaluator:
         condition_dim=0,
         seed=0,
     ):
-        self.split, self.protocol, self._mesh = split, protocol, mesh
-        data = mesh.shape["data"]
-        self._batch_size = -(-min(batch_size, len(protocol)) // data) * data
-        self._key = jax.random.key(seed)
+        self.split, self.protocol = split, protocol
+        self._batches = functions.Batches(mesh, min(batch_size, len(protocol)))
+        self._key, self._compiled = jax.random.key(seed), {}
 
-        def encode_text(variables, batch):
-            return text_encoder.apply(
-                variables, batch["tokens"], batch["length"], train=False
-            )[1]
-
-        def encode_images(variables, images, batch):
-            del batch
-            return image_encoder.apply(variables, images, train=False)[1]
+        def encode_text(variables, tokens, length):
+            return functions.encode(text_encoder, variables, tokens, length).sentence
 
         def generate(ema, stem, key, batch):
-            captions = stem_models.encode_captions(
+            features = functions.encode(
                 text_encoder, stem, batch["tokens"], batch["length"]
             )
             # Noise belongs to an example, whatever batch it comes in.
-            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(batch["position"])
-            z, eps = jax.vmap(lambda k: glam.noise(k, 1, z_dim, condition_dim))(keys)
-            out = generator.apply(
-                ema, z[:, 0], eps[:, 0], captions.sentence, captions.words,
-                captions.mask, train=False,
-            )  # fmt: skip
-            return out.images
+            z, eps = functions.noise(z_dim, condition_dim, key, batch["position"])
+            return functions.generate(generator, ema, features, z, eps).images
 
-        # Whole on every device: every process can read the results.
-        whole = meshes.replicated(mesh)
-        self._encode_text = jax.jit(encode_text, out_shardings=whole)
-        self._encode_images, self._compiled = encode_images, {}
+        def encode_images(variables, images, batch):
+            del batch
+            return functions.image_code(image_encoder, variables, images)
+
+        self._encode_text = self._batches.compiled(encode_text)
+        self._encode_images = encode_images
         # Generated images stay on the devices that go on with them.
-        rows = meshes.batch_sharding(mesh)
-        self._generate = jax.jit(generate, out_shardings=rows)
-        self._gather = jax.jit(lambda images: images, out_shardings=whole)
-
-    def _batches(self, rows):
-        """(number of real rows, global batch) of the protocol's rows, in order."""
-        p, size = self.protocol, self._batch_size
-        local = meshes.local_rows(self._mesh, size)
-        for start in range(0, len(rows), size):
-            chosen = rows[start : start + size]
-            padded = np.resize(chosen, size)
-            batch = {
-                "tokens": p.tokens[padded],
-                "length": p.length[padded],
-                "position": padded.astype(np.int32),
-            }
-            batch = {key: value[local] for key, value in batch.items()}
-            yield len(chosen), meshes.global_batch(self._mesh, local, batch, size)
+        self._generate = self._batches.compiled(generate, split=True)
+        self._gather = self._batches.compiled(lambda images: images)
 
     def _all(self, rows=None):
         return np.arange(len(self.protocol)) if rows is None else np.asarray(rows)
 
     def sentence_codes(self, stem):
         """[n, D] codes of the captions."""
-        return np.concatenate(
-            [
-                np.asarray(self._encode_text(stem, batch))[:count]
-                for count, batch in self._batches(self._all())
-            ]
-        )
+        p = self.protocol
+        return self._batches.map(self._encode_text, stem, p.tokens, p.length)
 
     def real_batches(self, image_size, num_words, order=None):
         """(number of real rows, batch) of the real test images, in `order` of rows."""
@@ -130,17 +99,12 @@ class Evaluator:
             self.split,
             indices=p.indices[order],
             captions=p.captions[order],
-            batch_size=self._batch_size,
+            batch_size=self._batches.size,
             image_size=image_size,
             num_words=num_words,
         ):
             valid = int(batch.pop("valid").sum())
-            local = meshes.local_rows(self._mesh, self._batch_size)
-            batch = {key: value[local] for key, value in batch.items()}
-            yield (
-                valid,
-                meshes.global_batch(self._mesh, local, batch, self._batch_size),
-            )
+            yield valid, self._batches.place(batch)
 
     def real_images(self, rows, image_size):
         """[n, S, S, 3] uint8 real images of some rows, on every process."""
@@ -151,7 +115,7 @@ class Evaluator:
             self.split,
             indices=p.indices[rows],
             captions=p.captions[rows],
-            batch_size=min(self._batch_size, len(rows)),
+            batch_size=min(self._batches.size, len(rows)),
             image_size=image_size,
             num_words=p.tokens.shape[1],
         )
@@ -159,22 +123,25 @@ class Evaluator:
 
     def _probed(self, probes, batches, progress):
         """{name: tree of [n, ...]} of what probes make of batches of images."""
-        whole = meshes.replicated(self._mesh)
         for probe in probes.values():
             if probe.function not in self._compiled:
-                self._compiled[probe.function] = jax.jit(
-                    probe.function, out_shardings=whole
+                self._compiled[probe.function] = self._batches.compiled(probe.function)
+
+        def found():
+            for count, images, batch in batches:
+                yield (
+                    count,
+                    {
+                        name: self._compiled[probe.function](
+                            probe.variables, images, batch
+                        )
+                        for name, probe in probes.items()
+                    },
                 )
-        parts = []
-        for count, images, batch in batches:
-            found = {
-                name: self._compiled[probe.function](probe.variables, images, batch)
-                for name, probe in probes.items()
-            }
-            parts.append(jax.tree.map(lambda x: np.asarray(x)[:count], found))  # noqa: B023
-            if progress:
-                progress.update(count)
-        return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
+                if progress:
+                    progress.update(count)
+
+        return functions.joined(found())
 
     def probe_real(self, probes, image_size, progress=None):
         """What probes make of the real test images, each once.
@@ -219,16 +186,23 @@ class Evaluator:
         return self.probe_generated(probes, ema, stem)["code"]
 
     def _generated(self, ema, stem, rows):
-        for count, batch in self._batches(rows):
+        p = self.protocol
+        batches = self._batches.of(
+            {
+                "tokens": p.tokens[rows],
+                "length": p.length[rows],
+                "position": rows.astype(np.int32),
+            }
+        )
+        for count, (batch,) in batches:
             yield count, self._generate(ema, stem, self._key, batch), batch
 
     def stage_images(self, ema, stem, rows):
         """Tuple of [n, q, q, 3] images in [-1, 1] of every stage, coarse to fine."""
-        batches = [
-            [np.asarray(stage)[:count] for stage in self._gather(images)]
-            for count, images, _ in self._generated(ema, stem, rows)
-        ]
-        return tuple(np.concatenate(stage) for stage in zip(*batches, strict=True))
+        return functions.joined(
+            (count, self._gather(images))
+            for count, images, _ in self._generated(ema, stem, np.asarray(rows))
+        )
 
     def r_precision(self, image_codes, sentence_codes, **options):
         """`metrics.r_precision` of the protocol's pools, for the first images."""

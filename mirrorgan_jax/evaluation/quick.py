@@ -36,7 +36,26 @@ def make_evaluator(config, dataset, mesh, *, count, generator=None, repeats=1):
     )
 
 
-def ranks(prefix, values):
+def real_ranks(evaluator, text, image, image_size):
+    """R-precision of the real test images under STEM's towers, which STEM learns by."""
+    codes = evaluator.real_codes(image, image_size)
+    return _ranks("real", evaluator.r_precision(codes, evaluator.sentence_codes(text)))
+
+
+def generated_ranks(evaluator, ema, stem, sentences):
+    """R-precision of one image a test caption, by the generator's moving average.
+
+    Args:
+      evaluator: the `Evaluator`.
+      ema: {params, batch_stats} of the average.
+      stem: {"text", "image"}: STEM's variables.
+      sentences: [n, D] codes of the captions.
+    """
+    codes = evaluator.generated_codes(ema, stem["text"], stem["image"])
+    return _ranks("generated", evaluator.r_precision(codes, sentences))
+
+
+def _ranks(prefix, values):
     kept = ("top1", "top2", "top3", "standard_error")
     return {f"{prefix}_{name}": values[name] for name in kept}
 

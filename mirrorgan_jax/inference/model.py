@@ -1,7 +1,7 @@
 """A finished run as one object: captions to images, maps and redescriptions.
 
 ```
-model = api.Model.load("runs/toybirds")
+model = mirrorgan_jax.load("runs/toybirds")
 made = model.generate(["a small red bird"], seed=0, n=4)
 made.images[-1]                                # [4, q, q, 3] in [-1, 1]
 model.redescribe(made.images[-1], 8)           # 4 strings
@@ -10,35 +10,19 @@ model.caption_scores(made.images[-1], made.captions)
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import jax
 import numpy as np
 from etils import epath
 
 from mirrorgan_jax import prompts, text
-from mirrorgan_jax.losses import captioning
-from mirrorgan_jax.models import build, glam
-from mirrorgan_jax.models import stem as stem_models
+from mirrorgan_jax.inference import functions
+from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.workdir import layout
 
 _MAX_SEED = 2**31 - 1
-
-
-class Features(NamedTuple):
-    """What GLAM is given of captions.
-
-    Attributes:
-      sentence: [n, D] sentence vectors.
-      words: [n, T, D] word features, zero at padding.
-      mask: [n, T] bool, True on real words.
-    """
-
-    sentence: np.ndarray
-    words: np.ndarray
-    mask: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,53 +70,23 @@ class Model:
       has_stream: whether images can be redescribed.
     """
 
-    def __init__(self, config, words, workdir, *, step, stem, generator, stream, chunk):
+    def __init__(
+        self, config, words, workdir, *, step, stem, generator, stream, mesh, chunk=8
+    ):
         self.config, self.vocab = config, text.Vocabulary(words)
-        self.workdir, self.step, self.chunk = workdir, step, chunk
+        self.workdir, self.step = workdir, step
         self.sizes = configs.stage_sizes(config.gan)
         self.num_words, self.has_stream = config.text.eval_words, stream is not None
         self._stem, self._ema, self._stream = stem, generator, stream
-        self._make_functions()
-
-    def _make_functions(self):
-        """The compiled functions, all on batches of one size."""
-        c, size = self.config, len(self.vocab)
-        text_encoder, generator = build.text_encoder(c, size), build.generator(c)
-        captioner = build.captioner(c, size)
-
-        def encode(variables, tokens, length):
-            found = stem_models.encode_captions(text_encoder, variables, tokens, length)
-            return Features(found.sentence, found.words, found.mask)
-
-        def draw(variables, features, z, eps):
-            return generator.apply(
-                variables, z, eps, features.sentence, features.words, features.mask,
-                train=False,
-            )  # fmt: skip
-
-        def redescribe(variables, images):
-            return captioner.apply(
-                variables, images, self.num_words, method="redescribe"
-            )
-
-        def score(variables, images, tokens, length):
-            logits = captioner.apply(variables, images, tokens, train=False)
-            loss = jax.vmap(
-                lambda row, ids, count: captioning.caption_loss(
-                    row[None], ids[None], count[None], reduction="mean"
-                )
-            )
-            return loss(logits, tokens, length)
-
-        def noise(key, numbers):
-            keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
-            z, eps = jax.vmap(
-                lambda k: glam.noise(k, 1, c.gan.z_dim, c.gan.condition_dim)
-            )(keys)
-            return z[:, 0], eps[:, 0]
-
-        self._encode, self._draw, self._noise = map(jax.jit, (encode, draw, noise))
-        self._redescribe, self._score = jax.jit(redescribe), jax.jit(score)
+        self._batches = functions.Batches(mesh, chunk)
+        self.chunk, compiled = self._batches.size, self._batches.compiled
+        size, c = len(self.vocab), config.gan
+        self._encode = compiled(functions.encode, build.text_encoder(config, size))
+        self._noise = compiled(functions.noise, c.z_dim, c.condition_dim)
+        self._generate = compiled(functions.generate, build.generator(config))
+        captioner = build.captioner(config, size)
+        self._redescribe = compiled(functions.redescribe, captioner, self.num_words)
+        self._score = compiled(functions.score, captioner)
 
     @classmethod
     def load(cls, workdir, *, chunk=8):
@@ -166,6 +120,7 @@ class Model:
             stem=layout.load_stem(config, workdir, mesh)["text"],
             generator=generator,
             stream=layout.load_stream(config, workdir, mesh) if done else None,
+            mesh=mesh,
             chunk=chunk,
         )
 
@@ -183,17 +138,6 @@ class Model:
         length = [len(c.words) for c in read]
         return np.array(ids, np.int32), np.array(length, np.int32)
 
-    def _chunked(self, function, variables, *arrays):
-        """`function` over rows of trees of arrays, chunk by chunk, as NumPy."""
-        count, parts = len(jax.tree.leaves(arrays)[0]), []
-        for start in range(0, count, self.chunk):
-            rows = np.arange(start, min(start + self.chunk, count))
-            padded = np.resize(rows, self.chunk)
-            chunk = jax.tree.map(lambda x: np.asarray(x)[padded], arrays)  # noqa: B023
-            made = jax.device_get(function(variables, *chunk))
-            parts.append(jax.tree.map(lambda x: x[: len(rows)], made))  # noqa: B023
-        return jax.tree.map(lambda *x: np.concatenate(x), *parts)
-
     def noise(self, seed, numbers):
         """(z [n, Z], eps [n, D']) of images, a function of seed and number alone.
 
@@ -207,11 +151,11 @@ class Model:
         if not 0 <= seed <= _MAX_SEED:
             raise ValueError(f"seed = {seed}: allowed are 0 to {_MAX_SEED}")
         numbers = np.asarray(numbers, np.int32)
-        return self._chunked(self._noise, jax.random.key(seed), numbers)
+        return self._batches.map(self._noise, jax.random.key(seed), numbers)
 
     def features(self, captions):
         """`Features` of captions, which are read as `read` does."""
-        return self._chunked(
+        return self._batches.map(
             self._encode, self._stem, *self._tokens(self.read(captions))
         )
 
@@ -226,7 +170,7 @@ class Model:
         Returns:
           `models.glam.GeneratorOutput` of NumPy arrays.
         """
-        made = self._chunked(self._draw, self._ema, features, z, eps)
+        made = self._batches.map(self._generate, self._ema, features, z, eps)
         images = tuple(np.asarray(image, np.float32) for image in made.images)
         return made._replace(images=images)
 
@@ -323,7 +267,7 @@ class Model:
             raise ValueError(
                 f"num_words = {num_words}: allowed are 1 to {self.num_words}"
             )
-        ids = self._chunked(self._redescribe, self._stream, images)
+        ids = self._batches.map(self._redescribe, self._stream, images)
         return [
             " ".join(self.vocab.words[i] for i in row[:count])
             for row, count in zip(ids, counts, strict=True)
@@ -347,4 +291,4 @@ class Model:
             raise ValueError(
                 f"{len(read)} captions for {len(images)} images: allowed is one each"
             )
-        return self._chunked(self._score, self._stream, images, *self._tokens(read))
+        return self._batches.map(self._score, self._stream, images, *self._tokens(read))

@@ -1,15 +1,13 @@
-"""Objectives of the GAN step: L_D of every discriminator and L_G (Eq. 7-11)."""
+"""What the discriminators and the generator minimise (Eq. 7-11)."""
 
 from typing import NamedTuple
-
-import jax
 
 from mirrorgan_jax.losses import adversarial, captioning, damsm
 from mirrorgan_jax.parallel import constraints
 
 
 class Weights(NamedTuple):
-    """Weights and forms of the objective (`config.gan`, DESIGN table of presets).
+    """Weights and forms of the objective.
 
     Attributes:
       adversarial_scale: factor of each term of Eq. 7 (1/2).
@@ -17,11 +15,9 @@ class Weights(NamedTuple):
       wrong_pairs: whether D sees mismatched pairs as fakes.
       lambda_stream: lambda of Eq. 9.
       caption_reduction: "mean" or "sum" over words in Eq. 8.
-      kl_weight: weight of the conditioning augmentation's KL term.
-      ema_decay: decay of the moving average, a step.
-      ema_batch_stats: average the statistics too, or copy the raw network's.
       lambda_damsm: weight of the DAMSM loss in L_G ([35], Eq. 3).
       gammas: (gamma1, gamma2, gamma3) of that loss.
+      kl_weight: weight of the conditioning augmentation's KL term.
     """
 
     adversarial_scale: float
@@ -29,42 +25,112 @@ class Weights(NamedTuple):
     wrong_pairs: bool
     lambda_stream: float
     caption_reduction: str
+    lambda_damsm: float
+    gammas: tuple[float, ...]
     kl_weight: float
-    ema_decay: float
-    ema_batch_stats: bool
-    lambda_damsm: float = 0.0
-    gammas: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, gan, gammas):
+        """Those of the keys of `gan`, a mapping, and of STEM's gammas."""
+        return cls(
+            adversarial_scale=gan["adversarial_scale"],
+            discriminator_weighting=gan["discriminator_weighting"],
+            wrong_pairs=gan["wrong_pairs"],
+            lambda_stream=gan["lambda_stream"],
+            caption_reduction=gan["caption_reduction"],
+            lambda_damsm=gan["lambda_damsm"],
+            gammas=gammas,
+            kl_weight=gan["kl_weight"],
+        )
 
 
-def discriminator_gradients(module, network, real, fake, sentence, weights):
-    """L_{D_i} (Eq. 10) and its gradient.
+def discriminator_loss(module, variables, real, fake, sentence, weights):
+    """L_{D_i} (Eq. 10).
 
     Args:
       module: the discriminator.
-      network: its `NetworkState`.
-      real, fake: [B, q, q, 3] images of this stage.
+      variables: {params, batch_stats} of it.
+      real, fake: [B, q, q, 3] images of its stage.
       sentence: [B, D].
       weights: `Weights`.
 
     Returns:
-      (gradients, batch_stats, {"loss", unweighted terms}).
+      (loss, (unweighted terms, batch_stats)).
     """
-
-    def loss(params):
-        logits, updated = module.apply(
-            network.variables(params), real, fake, sentence,
-            wrong_pairs=weights.wrong_pairs, train=True,
-            method="pairs", mutable=["batch_stats"],
-        )  # fmt: skip
-        value, terms = adversarial.discriminator_loss(
-            logits, weighting=weights.discriminator_weighting
-        )
-        return value, (terms, updated.get("batch_stats", {}))
-
-    (value, (terms, stats)), grads = jax.value_and_grad(loss, has_aux=True)(
-        network.params
+    logits, updated = module.apply(
+        variables, real, fake, sentence,
+        wrong_pairs=weights.wrong_pairs, train=True,
+        method="pairs", mutable=["batch_stats"],
+    )  # fmt: skip
+    loss, terms = adversarial.discriminator_loss(
+        logits, weighting=weights.discriminator_weighting
     )
-    return grads, stats, {"loss": value, **terms}
+    return loss, (terms, updated.get("batch_stats", {}))
+
+
+def generator_loss(
+    networks, weights, images, mu, logvar, discriminators, frozen, captions, scale=1.0
+):
+    """L_G = sum_i L_{G_i} + lambda L_stream (Eq. 9), DAMSM's loss and the KL term.
+
+    Args:
+      networks: `models.build.Networks`.
+      weights: `Weights`.
+      images: tuple of [B, q, q, 3] generated images, coarse to fine.
+      mu, logvar: [B, D'] of the conditioning augmentation.
+      discriminators: {name: variables}, updated on these images.
+      frozen: variables of STREAM ("stream") and of the image tower ("image"), each
+        where its weight is not 0.
+      captions: `models.stem.Captions`.
+      scale: of the caption loss: 1 but for a part of a batch, whose captions may be
+        longer or shorter than the others'.
+
+    Returns:
+      (loss, (unweighted terms, batch_stats of every D)).
+    """
+    total, terms, statistics = 0.0, {}, {}
+
+    # Eq. 7: every stage is to pass for real, alone and with its sentence.
+    for image, (name, module) in zip(
+        images, networks.discriminators.items(), strict=True
+    ):
+        (uncond, cond), updated = module.apply(
+            discriminators[name], image, captions.sentence,
+            train=True, mutable=["batch_stats"],
+        )  # fmt: skip
+        value = adversarial.generator_loss(
+            uncond, cond, scale=weights.adversarial_scale
+        )
+        total += value
+        terms[f"G/adversarial_{name}"] = value
+        statistics[name] = updated.get("batch_stats", {})
+
+    # Eq. 8: the last image is redescribed as its caption.
+    if weights.lambda_stream:
+        logits = networks.captioner.apply(
+            frozen["stream"], images[-1], captions.tokens, train=False
+        )
+        value = scale * captioning.caption_loss(
+            logits, captions.tokens, captions.length,
+            reduction=weights.caption_reduction,
+        )  # fmt: skip
+        total += weights.lambda_stream * value
+        terms["G/caption"] = value
+
+    # [35], Eq. 3: words match regions of the last image, the sentence the whole.
+    if weights.lambda_damsm:
+        value = _matching_loss(
+            networks.image_encoder, frozen["image"], images[-1], captions,
+            weights.gammas,
+        )  # fmt: skip
+        total += weights.lambda_damsm * value
+        terms["G/damsm"] = value
+
+    # [39]: sentences stay close to a standard normal distribution.
+    value = adversarial.kl_divergence(mu, logvar)
+    total += weights.kl_weight * value
+    terms["G/kl"] = value
+    return total, (terms, statistics)
 
 
 def _matching_loss(image_encoder, variables, images, captions, gammas):
@@ -80,53 +146,3 @@ def _matching_loss(image_encoder, variables, images, captions, gammas):
         regions, words, mask, code, sentence, captions.class_id,
         gamma1=gamma1, gamma2=gamma2, gamma3=gamma3,
     )[0]  # fmt: skip
-
-
-def make_generator_loss(networks, weights):
-    """L_G of Eq. 9 with the KL term, as a function of what the generator returned.
-
-    Returns:
-      `loss(images, mu, logvar, discriminators, frozen, captions, caption_scale) ->
-      (loss, (terms, batch_stats of every D))`; `frozen` holds the variables of STREAM
-      ("stream") and of the image tower ("image"), each where its weight is not 0;
-      `caption_scale` is 1 but for a part of a batch, whose captions may be longer or
-      shorter than the others'.
-    """
-
-    def loss(images, mu, logvar, discriminators, frozen, captions, caption_scale):
-        total, terms, statistics = 0.0, {}, {}
-        for image, (name, module) in zip(
-            images, networks.discriminators.items(), strict=True
-        ):
-            (uncond, cond), updated = module.apply(
-                discriminators[name].variables(), image, captions.sentence,
-                train=True, mutable=["batch_stats"],
-            )  # fmt: skip
-            value = adversarial.generator_loss(
-                uncond, cond, scale=weights.adversarial_scale
-            )
-            total += value
-            terms[f"G/adversarial_{name}"] = value
-            statistics[name] = updated.get("batch_stats", {})
-        if weights.lambda_stream:
-            logits = networks.captioner.apply(
-                frozen["stream"], images[-1], captions.tokens, train=False
-            )
-            caption = caption_scale * captioning.caption_loss(
-                logits, captions.tokens, captions.length,
-                reduction=weights.caption_reduction,
-            )  # fmt: skip
-            total += weights.lambda_stream * caption
-            terms["G/caption"] = caption
-        if weights.lambda_damsm:
-            matching = _matching_loss(
-                networks.image_encoder, frozen["image"], images[-1], captions,
-                weights.gammas,
-            )  # fmt: skip
-            total += weights.lambda_damsm * matching
-            terms["G/damsm"] = matching
-        kl = adversarial.kl_divergence(mu, logvar)
-        terms["G/kl"] = kl
-        return total + weights.kl_weight * kl, (terms, statistics)
-
-    return loss

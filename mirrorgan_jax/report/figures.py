@@ -5,7 +5,7 @@ import collections
 import numpy as np
 
 from mirrorgan_jax import text
-from mirrorgan_jax.inference import model as api
+from mirrorgan_jax.inference import functions
 from mirrorgan_jax.report import attention, sheets
 
 _COLUMNS = 8  # examples beside one another
@@ -34,7 +34,7 @@ def redescribed(model, images, captions):
     """What STREAM says of images, as many words as each caption has, and the scores.
 
     Args:
-      model: `api.Model` with STREAM.
+      model: `Model` with STREAM.
       images: [n, q, q, 3] in [-1, 1].
       captions: n strings.
 
@@ -54,7 +54,7 @@ def methods(models, captions, *, real=None, seed=0, truncation=1.0):
     """One column a caption, one row a method, the ground truth last (Fig. 3).
 
     Args:
-      models: {name of the method: `api.Model`}.
+      models: {name of the method: `Model`}.
       captions: n strings.
       real: [n, q, q, 3] images in [-1, 1] or uint8, or None.
       seed, truncation: as `Model.generate` takes them; methods with noise of one
@@ -116,7 +116,7 @@ def swapped(model, caption, swaps):
     """A caption and copies of it with one word replaced, wherever it stands.
 
     Args:
-      model: the `api.Model` whose words count.
+      model: the `Model` whose words count.
       caption: string; what the model does not see of it is left out.
       swaps: [(old, new)] words, one pair a copy.
 
@@ -184,11 +184,11 @@ def spherical(first, last, shares):
 
 
 def _between_captions(model, captions, shares):
-    """`api.Features` on the way from one caption to the other."""
+    """`functions.Features` on the way from one caption to the other."""
     both = model.features(captions)
     nearer = (shares >= 0.5).astype(int)
     line = (1 - shares[:, None]) * both.sentence[0] + shares[:, None] * both.sentence[1]
-    return api.Features(
+    return functions.Features(
         line.astype(both.sentence.dtype), both.words[nearer], both.mask[nearer]
     )
 
@@ -203,7 +203,7 @@ def interpolation(model, caption, *, to=None, steps=7, seed=0, truncation=1.0):
     number differs from caption to caption, are those of the nearer caption.
 
     Args:
-      model: `api.Model`.
+      model: `Model`.
       caption: string.
       to: string, or None.
       steps: images of a row, 2 or more.
@@ -251,7 +251,7 @@ def redescription(model, captions, *, real=None, seed=0, truncation=1.0):
     cross entropy of the caption; lower is better.
 
     Args:
-      model: `api.Model` with STREAM.
+      model: `Model` with STREAM.
       captions: n strings.
       real: [n, q, q, 3] the captions' true images, a second row, or None.
       seed, truncation: as `Model.generate` takes them.

@@ -141,7 +141,7 @@ def compile_stage(config, stage, mesh, vocab_size=NOMINAL_VOCAB):
     Returns:
       `jax.stages.Compiled`.
     """
-    trainer = stages.MAKERS[stage](config, vocab_size)
+    trainer = stages.STAGES[stage].make(config, vocab_size)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = states.abstract(
         trainer.create, mesh, key, shard_optimizer=config.mesh.shard_optimizer

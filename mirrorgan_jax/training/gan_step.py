@@ -31,18 +31,15 @@ class GanState:
 
 
 def make_create_state(networks, optimizers, *, word_dim, z_dim, condition_dim):
-    """A function `create(key, trunk=None) -> GanState` at step 0.
-
-    `trunk` is there for the loop alone: GLAM has no pretrained part.
+    """A function `create(key) -> GanState` at step 0.
 
     Args:
-      networks: `Networks`.
+      networks: `models.build.Networks`.
       optimizers: {"G": optimizer, "D": optimizer}.
       word_dim, z_dim, condition_dim: D, Z and D'.
     """
 
-    def create(key, trunk=None):
-        del trunk
+    def create(key):
         keys = iter(jax.random.split(key, 1 + len(networks.discriminators)))
         text = jnp.zeros((2, 3, word_dim))
         inputs = (jnp.zeros((2, z_dim)), jnp.zeros((2, condition_dim)), text[:, 0])
@@ -99,22 +96,21 @@ class _Inputs(NamedTuple):
     caption_scale: Any = 1.0
 
 
-class _Passes:
+class _Passes(NamedTuple):
     """The passes of the step over a batch or a part of one.
 
-    Args:
-      networks: `Networks`.
-      weights: `gan_objective.Weights`.
+    Attributes:
+      networks: `models.build.Networks`.
+      weights: `objective.Weights`.
     """
 
-    def __init__(self, networks, weights):
-        self._networks, self._weights = networks, weights
-        self._loss = objective.make_generator_loss(networks, weights)
+    networks: Any
+    weights: objective.Weights
 
     def generate(self, params, batch_stats, inputs):
         """((images, mu, logvar), batch_stats) of the generator in training mode."""
         captions = inputs.captions
-        out, updated = self._networks.generator.apply(
+        out, updated = self.networks.generator.apply(
             {"params": params, "batch_stats": batch_stats},
             inputs.z, inputs.eps, captions.sentence, captions.words, captions.mask,
             train=True, mutable=["batch_stats"],
@@ -126,23 +122,37 @@ class _Passes:
         fakes = jax.lax.stop_gradient(images)
         grads, statistics, metrics = {}, {}, {}
         for (name, module), real, fake in zip(
-            self._networks.discriminators.items(), inputs.real, fakes, strict=True
+            self.networks.discriminators.items(), inputs.real, fakes, strict=True
         ):
-            grads[name], statistics[name], terms = (
-                objective.discriminator_gradients(
-                    module, discriminators[name], real, fake,
-                    inputs.captions.sentence, self._weights,
-                )
-            )  # fmt: skip
+            network = discriminators[name]
+
+            def loss(params, module=module, network=network, real=real, fake=fake):
+                return objective.discriminator_loss(
+                    module, network.variables(params), real, fake,
+                    inputs.captions.sentence, self.weights,
+                )  # fmt: skip
+
+            (value, (terms, statistics[name])), grads[name] = jax.value_and_grad(
+                loss, has_aux=True
+            )(network.params)
+            metrics[f"{name}/loss"] = value
             metrics |= {f"{name}/{key}": term for key, term in terms.items()}
         return grads, statistics, metrics
 
     def judge(self, outputs, discriminators, frozen, inputs):
         """(cotangent of the outputs, batch_stats of every D, metrics) of L_G."""
-        (loss, (terms, statistics)), cotangent = jax.value_and_grad(
-            self._loss, argnums=(0, 1, 2), has_aux=True
-        )(*outputs, discriminators, frozen, inputs.captions, inputs.caption_scale)
-        return cotangent, statistics, {"G/loss": loss, **terms}
+
+        def loss(images, mu, logvar):
+            return objective.generator_loss(
+                self.networks, self.weights, images, mu, logvar,
+                {name: network.variables() for name, network in discriminators.items()},
+                frozen, inputs.captions, inputs.caption_scale,
+            )  # fmt: skip
+
+        (value, (terms, statistics)), cotangent = jax.value_and_grad(
+            loss, argnums=(0, 1, 2), has_aux=True
+        )(*outputs)
+        return cotangent, statistics, {"G/loss": value, **terms}
 
 
 def _with_statistics(discriminators, statistics):
@@ -226,27 +236,29 @@ def _in_parts(passes, optimizer, state, frozen, inputs, accumulate):
     return discriminators, g_grads, g_stats, d_metrics | g_metrics
 
 
-def make_update(networks, optimizers, weights, *, accumulate=1):
+def make_update(
+    networks, optimizers, weights, *, ema_decay, ema_batch_stats, accumulate=1
+):
     """One GAN update from prepared inputs.
 
     Args:
-      networks: `Networks`.
+      networks: `models.build.Networks`.
       optimizers: {"G": optimizer, "D": optimizer}.
-      weights: `gan_objective.Weights`.
+      weights: `objective.Weights`.
+      ema_decay: decay of the moving average, a step.
+      ema_batch_stats: average the statistics too, or copy the raw network's.
       accumulate: parts of the batch that follow one another. Every mean is that over
         the whole batch, but batch norms see a part at a time, and wrong pairs and the
         DAMSM loss's negatives are formed within one.
 
     Returns:
-      `update(state, stream, real, captions, z, eps, image=None) -> (state, metrics)`:
-      `stream` the frozen STREAM variables, `real` a tuple of [B, q, q, 3] images in
-      [-1, 1], coarse to fine, `image` the image tower's frozen variables for the
-      DAMSM loss.
+      `update(state, frozen, real, captions, z, eps) -> (state, metrics)`: `frozen` as
+      `make_train_step` has it, `real` a tuple of [B, q, q, 3] images in [-1, 1],
+      coarse to fine.
     """
     passes = _Passes(networks, weights)
 
-    def update(state, stream, real, captions, z, eps, image=None):
-        frozen = {"stream": stream, "image": image}
+    def update(state, frozen, real, captions, z, eps):
         inputs = _Inputs(real, captions, z, eps)
         if accumulate == 1:
             results = _at_once(passes, optimizers["D"], state, frozen, inputs)
@@ -266,34 +278,28 @@ def make_update(networks, optimizers, weights, *, accumulate=1):
             generator=generator,
             discriminators=discriminators,
             ema=moving_average(
-                state.ema, generator,
-                decay=weights.ema_decay, batch_stats=weights.ema_batch_stats,
+                state.ema, generator, decay=ema_decay, batch_stats=ema_batch_stats
             ),
-        )  # fmt: skip
+        )
         return state, metrics
 
     return update
 
 
-def make_train_step(
-    networks, optimizers, weights, *, sizes, z_dim, condition_dim, accumulate=1
-):
+def make_train_step(networks, update, *, sizes, z_dim, condition_dim):
     """The pure step `train_step(state, frozen, batch, key) -> (state, metrics)`.
 
     Args:
-      networks: `Networks`.
-      optimizers: {"G": optimizer, "D": optimizer}.
-      weights: `gan_objective.Weights`.
+      networks: `models.build.Networks`.
+      update: what `make_update` returned.
       sizes: image sizes of the stages, coarse to fine.
       z_dim, condition_dim: Z and D'.
-      accumulate: parts of the batch that follow one another.
 
     Returns:
       The step; `frozen` is {"stem", "stream", "image"}: variables of the text encoder,
       of STREAM and of the image tower; "stream" is {} where lambda_stream is 0,
       "image" where lambda_damsm is.
     """
-    update = make_update(networks, optimizers, weights, accumulate=accumulate)
 
     def train_step(state, frozen, batch, key):
         captions = stem_models.encode_captions(
@@ -305,8 +311,6 @@ def make_train_step(
             jax.random.fold_in(key, state.step),
             batch["tokens"].shape[0], z_dim, condition_dim,
         )  # fmt: skip
-        return update(
-            state, frozen["stream"], real, captions, z, eps, image=frozen["image"]
-        )
+        return update(state, frozen, real, captions, z, eps)
 
     return train_step

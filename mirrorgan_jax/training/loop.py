@@ -13,44 +13,55 @@ from mirrorgan_jax import progress
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import state as states
-from mirrorgan_jax.workdir import checkpoints as checkpoint
 from mirrorgan_jax.workdir import layout, metric_log, provenance
 
 
 class Diverged(FloatingPointError):
-    """A loss or a parameter is NaN or infinite."""
+    """A loss or a parameter is NaN or infinite.
+
+    Attributes:
+      stage: its name.
+      step: the step after which it was seen.
+    """
+
+    def __init__(self, stage, step, reason):
+        self.stage, self.step = stage, step
+        super().__init__(
+            f"stage {stage}, step {step}: {reason}; training stopped and the last good"
+            " checkpoint is kept. A lower learning rate or gan.d_norm = spectral often"
+            " helps"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-    """What the loop needs to know of a training stage.
+class Task:
+    """What the loop needs to know to train a stage.
 
     Attributes:
-      name: "stem", "stream" or "gan".
+      name: of the stage, as it is said.
+      folder: name of its folders in the workdir: "stem", "stream" or "gan".
       settings: the stage's group of the configuration (steps and cadences).
-      create: pure `create(key, trunk)`; the state at step 0.
-      pretrained: function without arguments; `create`'s trunk, or None.
+      create: pure `create(key, *initial())`; the state at step 0.
+      initial: function without arguments, called where nothing is saved yet.
       seed: of the initial state and of everything random in the step.
       train_step: pure `(state, frozen, batch, key) -> (state, metrics)`.
       frozen: what the step reads and never changes.
       batches: `batches(start_step, rows)` yields this process's rows of batches.
-      evaluate: `evaluate(state)` returns {name: number}.
-      metric: name among them that decides the best checkpoint.
-      lower_is_better: whether a smaller metric is better.
+      evaluate: `evaluate(state)` returns {name: number}, among them the one that
+        decides the best checkpoint (`workdir.layout.METRICS`).
       sample: `sample(state, step)` writes a sample grid; None: no samples.
     """
 
     name: str
+    folder: str
     settings: Any
     create: Callable[..., Any]
-    pretrained: Callable[[], Any]
     seed: int
     train_step: Callable[..., Any]
-    frozen: Any
     batches: Callable[[int, np.ndarray], Iterator[dict]]
     evaluate: Callable[[Any], dict]
-    metric: str
-    lower_is_better: bool = False
+    frozen: Any = dataclasses.field(default_factory=dict)
+    initial: Callable[[], tuple] = tuple
     sample: Callable[[Any, int], None] | None = None
 
 
@@ -59,20 +70,15 @@ def due(step, every, last):
     return step == last or step % every == 0
 
 
-def _checked(stage, first_step, pending):
+def _checked(task, first_step, pending):
     """Means of the pending steps' metrics, refused where one is not finite."""
     rows = jax.device_get(pending)
     for offset, row in enumerate(rows):
         wrong = [name for name, value in row.items() if not np.isfinite(value)]
         if wrong:
             networks = sorted({name.partition("/")[0] for name in wrong})
-            raise Diverged(
-                f"stage {stage.name}, step {first_step + offset}: network"
-                f" {', '.join(networks)}"
-                f" has {wrong[0]} = {row[wrong[0]]}; training stopped and the last"
-                " good checkpoint is kept. A lower learning rate or"
-                " gan.d_norm = spectral often helps"
-            )
+            reason = f"network {', '.join(networks)} has {wrong[0]} = {row[wrong[0]]}"
+            raise Diverged(task.name, first_step + offset, reason)
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
@@ -88,24 +94,21 @@ def _finite(state):
     )
 
 
-def _check_state(stage, step, state):
+def _check_state(task, step, state):
     """Refuses to save a state that holds NaN or Inf."""
     for path, finite in jax.tree_util.tree_leaves_with_path(
         jax.device_get(_finite(state))
     ):
         if not finite:
-            raise Diverged(
-                f"stage {stage.name}, step {step}:"
-                f" {jax.tree_util.keystr(path, simple=True, separator='.')} is not"
-                " finite; training stopped and the last good checkpoint is kept"
-            )
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            raise Diverged(task.name, step, f"{name} is not finite")
 
 
-def run_stage(stage, *, workdir, config, vocab, mesh):
+def run_stage(task, *, workdir, config, vocab, mesh):
     """Trains a stage from where it stopped to its last step.
 
     Args:
-      stage: `Stage`.
+      task: `Task`.
       workdir: the run's folder, local or a bucket.
       config: resolved configuration as a dictionary, saved beside the weights.
       vocab: list of words, saved beside the weights.
@@ -116,37 +119,33 @@ def run_stage(stage, *, workdir, config, vocab, mesh):
       hosts.Terminated: SIGTERM; the state is saved.
       ValueError: the checkpoints were made with other settings.
     """
-    c = stage.settings
-    checkpoints = checkpoint.Checkpoints(
-        workdir, stage.name,
-        metric=stage.metric, lower_is_better=stage.lower_is_better,
-    )  # fmt: skip
+    c = task.settings
+    checkpoints = layout.checkpoints(workdir, task.folder)
     try:
         # 1. The state: fresh, or the newest complete checkpoint.
-        key = jax.random.key(stage.seed)
+        key = jax.random.key(task.seed)
         placing = {"shard_optimizer": config["mesh"]["shard_optimizer"]}
         start = checkpoints.latest_step() or 0
         if start:
             saved = checkpoints.restored_json(start)
-            layout.check_resumable(stage.name, *saved, config, vocab)
+            layout.check_resumable(task.folder, *saved, config, vocab)
         if start >= c.num_steps:
-            hosts.say(f"{stage.name}: nothing to do, all {c.num_steps} steps are done")
+            hosts.say(f"{task.name}: nothing to do, all {c.num_steps} steps are done")
             return
         if start:
-            body, ema = _split(states.abstract(stage.create, mesh, key, **placing))
+            body, ema = _split(states.abstract(task.create, mesh, key, **placing))
             body, ema = checkpoints.restore(start, body, ema=ema)
             state = body if ema is None else body.replace(ema=ema)
-            logging.info("%s: goes on after step %d", stage.name, start)
+            logging.info("%s: goes on after step %d", task.name, start)
         else:
-            trunk = stage.pretrained()
-            state = states.create(stage.create, mesh, key, trunk, **placing)
+            state = states.create(task.create, mesh, key, *task.initial(), **placing)
         # 2. The steps.
         first = hosts.is_first()
         clock = provenance.StageClock(
-            workdir, stage.name, start, c.batch_size, enabled=first
+            workdir, task.folder, start, c.batch_size, enabled=first
         )
-        with metric_log.MetricLog(workdir, stage.name, start, enabled=first) as log:
-            _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh)
+        with metric_log.MetricLog(workdir, task.folder, start, enabled=first) as log:
+            _train(task, state, start, checkpoints, log, clock, config, vocab, mesh)
     finally:
         checkpoints.close()
 
@@ -158,16 +157,16 @@ def _split(state):
     return state.replace(ema=None), state.ema
 
 
-def _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh):
-    c, last = stage.settings, stage.settings.num_steps
-    key = states.create(lambda: jax.random.key(stage.seed), mesh)
+def _train(task, state, start, checkpoints, log, clock, config, vocab, mesh):
+    c, last = task.settings, task.settings.num_steps
+    key = states.create(lambda: jax.random.key(task.seed), mesh)
     compiled = None
     rows = meshes.local_rows(mesh, c.batch_size)
-    batches = stage.batches(start, rows)
+    batches = task.batches(start, rows)
     pending = []
 
     def save(step, metrics):
-        _check_state(stage, step, state)
+        _check_state(task, step, state)
         log.flush()  # before the checkpoint: a resume writes later rows only
         body, ema = _split(state)
         checkpoints.save(
@@ -179,7 +178,7 @@ def _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh):
     with (
         hosts.Preemption() as preemption,
         progress.Progress(
-            stage.name, last, initial=start, enabled=hosts.is_first()
+            task.name, last, initial=start, enabled=hosts.is_first()
         ) as bar,
         jax.set_mesh(mesh),
     ):
@@ -188,12 +187,12 @@ def _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh):
             if compiled is None:
                 # Ahead of time: another shape or sharding is an error from here on,
                 # never a second compilation.
-                arrays = {"state": state, "frozen": stage.frozen, "batch": batch}
-                hosts.say(f"{stage.name}: arrays\n{meshes.table(arrays)}")
+                arrays = {"state": state, "frozen": task.frozen, "batch": batch}
+                hosts.say(f"{task.name}: arrays\n{meshes.table(arrays)}")
                 compiled = states.compile_step(
-                    stage.train_step, state, stage.frozen, batch, key, mesh
+                    task.train_step, state, task.frozen, batch, key, mesh
                 )
-            state, metrics = compiled(state, stage.frozen, batch, key)
+            state, metrics = compiled(state, task.frozen, batch, key)
             pending.append(metrics)
             if len(pending) > 1:
                 # One step ahead is enough: the rate shown is that of the device.
@@ -203,7 +202,7 @@ def _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh):
             # The last step does everything that a finished stage has.
             stop = step < last and preemption.reached()
             if stop or due(step, c.log_every_steps, last):
-                means = _checked(stage, step - len(pending) + 1, pending)
+                means = _checked(task, step - len(pending) + 1, pending)
                 log.write(step, means)
                 shown = {k: v for k, v in means.items() if k.endswith("/loss")}
                 pending.clear()
@@ -211,22 +210,22 @@ def _train(stage, state, start, checkpoints, log, clock, config, vocab, mesh):
             if stop:
                 save(step, None)
                 checkpoints.wait()
-                raise hosts.Terminated(f"{stage.name}: saved step {step}")
+                raise hosts.Terminated(f"{task.name}: saved step {step}")
             results = None
             if due(step, c.eval_every_steps, last):
-                results = stage.evaluate(state)
+                results = task.evaluate(state)
                 log.write(step, {f"eval/{k}": v for k, v in results.items()})
-                bar.note(_described(stage.name, step, results))
+                bar.note(_described(task.name, step, results))
                 clock.rest()
             # Before the checkpoint: a resume draws no grid of an earlier step.
-            if stage.sample and due(step, c.sample_every_steps, last):
-                stage.sample(state, step)
+            if task.sample and due(step, c.sample_every_steps, last):
+                task.sample(state, step)
                 clock.rest()
             if due(step, c.checkpoint_every_steps, last):
                 save(step, results)
         if preemption.reached():
             checkpoints.wait()
-            raise hosts.Terminated(f"{stage.name}: saved step {last}")
+            raise hosts.Terminated(f"{task.name}: saved step {last}")
 
 
 def _described(name, step, results):

@@ -1,5 +1,6 @@
-"""The pure functions of every training stage, assembled from a configuration."""
+"""The stages of a run: what each is made of, and its pure functions."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ class Trainer(NamedTuple):
     """A stage's pure functions and its modules.
 
     Attributes:
-      create: `create(key, trunk=None) -> state` at step 0.
+      create: `create(key, ...) -> state` at step 0; STEM and STREAM take a pretrained
+        trunk after the key.
       train_step: `train_step(state, frozen, batch, key) -> (state, metrics)`.
       modules: {name: module}, for evaluation beside training.
     """
@@ -104,58 +106,99 @@ def stream(config, vocab_size, *, optimizer=None):
 def gan_optimizers(*, g_rate, d_rate, b1, b2):
     """{"G", "D"}: Adam of the generator, and of each discriminator."""
     return {
-        name: optax.adam(rate, b1=b1, b2=b2)
-        for name, rate in (("G", g_rate), ("D", d_rate))
+        "G": optax.adam(g_rate, b1=b1, b2=b2),
+        "D": optax.adam(d_rate, b1=b1, b2=b2),
     }
 
 
-def gan_weights(config):
-    """Weights and forms of the GAN's objective."""
-    c = config.gan
-    own = set(objective.Weights._fields) - {"ema_decay", "gammas"}
-    return objective.Weights(
-        ema_decay=states.decay_of_half_life(c.ema_half_life, c.batch_size),
-        gammas=tuple(config.stem[f"gamma{i}"] for i in (1, 2, 3)),
-        **{key: c[key] for key in own},
-    )
-
-
-def gan(config, vocab_size, *, optimizers=None):
+def gan(config, vocab_size, *, optimizers=None, modules=None):
     """`Trainer` of GLAM and its discriminators.
 
     Args:
       config: the configuration.
       vocab_size: V.
       optimizers: {"G", "D"}; None takes the configuration's.
+      modules: `models.build.Networks`; None takes the configuration's.
     """
-    c = config.gan
-    modules = build.gan(config, vocab_size)
+    c, stem_settings = config.gan, config.stem
+    modules = modules or build.gan(config, vocab_size)
     optimizers = optimizers or gan_optimizers(
         g_rate=_peak(c, c.g_learning_rate),
         d_rate=_peak(c, c.d_learning_rate),
         b1=c.adam_b1,
         b2=c.adam_b2,
     )
+    noise = {"z_dim": c.z_dim, "condition_dim": c.condition_dim}
     create = gan_step.make_create_state(
+        modules, optimizers, word_dim=stem_settings.word_dim, **noise
+    )
+    gammas = stem_settings.gamma1, stem_settings.gamma2, stem_settings.gamma3
+    update = gan_step.make_update(
         modules,
         optimizers,
-        word_dim=config.stem.word_dim,
-        z_dim=c.z_dim,
-        condition_dim=c.condition_dim,
+        objective.Weights.of(c, gammas),
+        ema_decay=states.decay_of_half_life(c.ema_half_life, c.batch_size),
+        ema_batch_stats=c.ema_batch_stats,
+        accumulate=c.accumulate,
     )
     train_step = gan_step.make_train_step(
-        modules,
-        optimizers,
-        gan_weights(config),
-        sizes=configs.stage_sizes(c),
-        z_dim=c.z_dim,
-        condition_dim=c.condition_dim,
-        accumulate=c.accumulate,
+        modules, update, sizes=configs.stage_sizes(c), **noise
     )
     return Trainer(create, train_step, modules._asdict())
 
 
-MAKERS = {"stem": stem, "stream": stream, "gan": gan}
+def held_out(config):
+    """Configuration of the captioner that no generator has seen.
+
+    It differs from STREAM in its trunk, which is wider and starts from random weights
+    instead of STEM's.
+    """
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.stream.encoder_width = config.eval.heldout_width
+        config.stream.trunk_from_stem = False
+        config.stream.num_steps = config.eval.heldout_steps
+        config.weights.pretrained = ""
+    return config
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stage of a run.
+
+    Attributes:
+      make: `make(config, vocab_size, ...) -> Trainer`.
+      group: of the configuration that has its steps, batch and cadences; also the name
+        of its folder.
+      needs: `needs(config)` names the stages whose weights it reads.
+      seed: added to the run's, so that no two stages share random numbers.
+      configured: `configured(config)`: the run's configuration as the stage has it.
+    """
+
+    make: Callable[..., Trainer]
+    group: str
+    needs: Callable[[Any], tuple[str, ...]]
+    seed: int
+    configured: Callable[[Any], Any] = lambda config: config
+
+
+def _stream_needs(config):
+    return ("stem",) if config.stream.trunk_from_stem else ()
+
+
+def _gan_needs(config):
+    return ("stem", "stream") if config.gan.lambda_stream else ("stem",)
+
+
+# In the order of a run.
+STAGES = {
+    "stem": Stage(stem, "stem", needs=lambda config: (), seed=0),
+    "stream": Stage(stream, "stream", needs=_stream_needs, seed=1),
+    "gan": Stage(gan, "gan", needs=_gan_needs, seed=2),
+    "heldout": Stage(
+        stream, "stream", needs=lambda config: (), seed=1001, configured=held_out
+    ),
+}
 
 
 def init_frozen(config, stage, vocab_size):

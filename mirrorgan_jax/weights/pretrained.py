@@ -4,10 +4,10 @@ from etils import epath
 
 from mirrorgan_jax.weights import backbones
 
-# ImageNet trunks by stage: key of `config.weights`, title.
+# ImageNet trunks by stage: key of `config.weights`, title, reader.
 _BACKBONES = {
-    "stem": ("inception_v3", "Inception-v3"),
-    "stream": ("resnet152", "ResNet-152"),
+    "stem": ("inception_v3", "Inception-v3", backbones.inception_v3),
+    "stream": ("resnet152", "ResNet-152", backbones.resnet152),
 }
 
 
@@ -17,8 +17,10 @@ def missing(config, stage):
     A stage whose trunk is an ImageNet network needs the file of its weights, or
     the explicit switch `weights.random`.
     """
-    name, title = _BACKBONES.get(stage, (None, None))
-    if name is None or config[stage].encoder != name:
+    if stage not in _BACKBONES:
+        return None
+    name, title, _ = _BACKBONES[stage]
+    if config[stage].encoder != name:
         return None
     path = config.weights[name]
     if path and epath.Path(path).exists():
@@ -35,10 +37,10 @@ def missing(config, stage):
 
 
 def trunk(config, stage):
-    """(params, batch_stats) of a stage's pretrained trunk, or None."""
-    name, _ = _BACKBONES[stage]
+    """((params, batch_stats),) of a stage's pretrained trunk, () without one."""
+    name, _, load = _BACKBONES[stage]
     path = config.weights[name]
     if config[stage].encoder != name or not path:
-        return None
-    tree = getattr(backbones, name)(path)
-    return tree["params"], tree["batch_stats"]
+        return ()
+    tree = load(path)
+    return ((tree["params"], tree["batch_stats"]),)

@@ -20,7 +20,13 @@ _FREE_KEYS = (
 
 
 def home(config, workdir, stage):
-    """Folder of the run that a stage belongs to: STEM and STREAM may be another's."""
+    """Folder of the run that a stage belongs to.
+
+    STEM and STREAM may be another run's; the held-out captioner lies beside STREAM, in
+    a folder of its own.
+    """
+    if stage == "heldout":
+        return home(config, workdir, "stream") / "heldout"
     if stage != "gan" and config.weights.pretrained:
         return epath.Path(config.weights.pretrained)
     return epath.Path(workdir)
@@ -34,30 +40,8 @@ def finished_steps(workdir, stage):
     return max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)
 
 
-def missing_stage(config, stage, wanted, workdir):
-    """What is wrong with the stages that a stage builds on, or None.
-
-    Args:
-      config: resolved configuration.
-      stage: a stage, or "evaluate".
-      wanted: stages that this command runs, in order.
-      workdir: the run's folder.
-    """
-    stream = ("stream",) if config.gan.lambda_stream else ()
-    needed = {
-        "stem": (),
-        "stream": ("stem",) if config.stream.trunk_from_stem else (),
-        "gan": ("stem", *stream),
-        "evaluate": ("stem", "gan"),
-    }[stage]
-    for name in needed:
-        folder = home(config, workdir, name)
-        if name not in wanted and not finished_steps(folder, name):
-            return _absent(folder, name)
-    return None
-
-
-def _absent(workdir, stage):
+def absent(workdir, stage):
+    """The sentence that a stage has no checkpoint in a folder."""
     return (
         f"there is no {stage} checkpoint in"
         f" {checkpoint.directory(workdir, stage)}: run --stage={stage} first"
@@ -125,16 +109,21 @@ def check_resumable(name, saved, saved_vocab, config, vocab):
         )
 
 
+def checkpoints(workdir, stage):
+    """The `Checkpoints` of a stage, which keep the best by its metric."""
+    metric, lower = METRICS[stage]
+    return checkpoint.Checkpoints(workdir, stage, metric=metric, lower_is_better=lower)
+
+
 def opened(workdir, stage):
-    """The `checkpoint.Checkpoints` of a stage that has some.
+    """`checkpoints` of a stage that has some.
 
     Raises:
       FileNotFoundError: it has none.
     """
     if not finished_steps(workdir, stage):
-        raise FileNotFoundError(_absent(workdir, stage))
-    metric, lower = METRICS[stage]
-    return checkpoint.Checkpoints(workdir, stage, metric=metric, lower_is_better=lower)
+        raise FileNotFoundError(absent(workdir, stage))
+    return checkpoints(workdir, stage)
 
 
 def read_settings(workdir, stage="gan"):
@@ -143,11 +132,11 @@ def read_settings(workdir, stage="gan"):
     Raises:
       FileNotFoundError: the stage has no checkpoint.
     """
-    checkpoints = opened(workdir, stage)
+    saved_steps = opened(workdir, stage)
     try:
-        saved, words = checkpoints.restored_json(checkpoints.latest_step())
+        saved, words = saved_steps.restored_json(saved_steps.latest_step())
     finally:
-        checkpoints.close()
+        saved_steps.close()
     return saved_config(saved), list(words)
 
 
@@ -188,17 +177,17 @@ def _load(config, workdir, stage, mesh):
 
 
 def _load_item(config, workdir, stage, item, mesh):
-    checkpoints = opened(workdir, stage)
+    saved_steps = opened(workdir, stage)
     try:
         best = config.weights.checkpoint == "best"
-        step = checkpoints.best_step() if best else checkpoints.latest_step()
-        saved, _ = checkpoints.restored_json(step)
+        step = saved_steps.best_step() if best else saved_steps.latest_step()
+        saved, _ = saved_steps.restored_json(step)
         different = different_settings(stage, saved, config.to_dict())
         if different:
             raise ValueError(
                 f"the {stage} checkpoint of {workdir} was made with other settings:"
                 f" {'; '.join(different)}. Take the old values or another --workdir"
             )
-        return step, checkpoints.restored_tree(step, item, mesh)
+        return step, saved_steps.restored_tree(step, item, mesh)
     finally:
-        checkpoints.close()
+        saved_steps.close()

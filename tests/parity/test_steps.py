@@ -16,7 +16,7 @@ from flax import linen as nn
 from support import parity
 
 from mirrorgan_jax.losses import objective
-from mirrorgan_jax.models import discriminators, glam, stem, stream
+from mirrorgan_jax.models import build, discriminators, glam, stem, stream
 from mirrorgan_jax.training import gan_step, stem_step
 from mirrorgan_jax.training import state as states
 from mirrorgan_jax.weights import names
@@ -54,7 +54,7 @@ STUB = {name: (name,) for name in ("conv1", "conv2", "linear")}
 
 
 def _networks(dtype):
-    return gan_step.Networks(
+    return build.Networks(
         text_encoder=stem.TextEncoder(23, word_dim=16, param_dtype=dtype),
         captioner=stream.Captioner(
             CaptionStub(16, param_dtype=dtype),
@@ -76,9 +76,9 @@ WEIGHTS = objective.Weights(
     wrong_pairs=True,
     lambda_stream=10.0,
     caption_reduction="mean",
+    lambda_damsm=0.0,
+    gammas=(),
     kl_weight=1.0,
-    ema_decay=0.999,
-    ema_batch_stats=False,
 )
 
 
@@ -112,10 +112,14 @@ def _run(fixture, dtype):
     networks = _networks(dtype)
     adam = optax.adam(2e-4, b1=0.5, b2=0.999)
     optimizers = {"G": adam, "D": adam}
-    update = jax.jit(gan_step.make_update(networks, optimizers, WEIGHTS))
+    update = jax.jit(
+        gan_step.make_update(
+            networks, optimizers, WEIGHTS, ema_decay=0.999, ema_batch_stats=False
+        )
+    )
     state = _initial_state(fixture, dtype, adam)
     text = names.to_tree(fixture.state("text.", dtype=dtype), names.text_encoder())
-    frozen = _stream(fixture, dtype)
+    frozen = {"stream": _stream(fixture, dtype)}
     length = jnp.asarray(fixture["in/cap_lens"], jnp.int32)
     for step in (1, 2, 3):
         tokens = jnp.asarray(fixture[f"in/captions_step{step}"], jnp.int32)

@@ -41,20 +41,19 @@ def run(workdir, meshes):
         trainer = tiny.gan(config, {"G": DESCENT, "D": DESCENT})
         devices = jax.devices()[: shape[0] * shape[1]]
         mesh = meshes.create_mesh(*shape, devices=devices)
-        stage = loop.Stage(
+        task = loop.Task(
             name="gan",
+            folder="gan",
             settings=config.gan,
             create=trainer.create,
-            pretrained=lambda: None,
             seed=1,
             train_step=trainer.train_step,
             frozen=jax.device_put(trainer.frozen, meshes.replicated(mesh)),
             batches=batches(config),
-            evaluate=lambda state: {"step": float(state.step)},
-            metric="step",
+            evaluate=lambda state: {"generated_top1": float(state.step)},
         )
         loop.run_stage(
-            stage, workdir=workdir, config=config.to_dict(), vocab=["bird"], mesh=mesh
+            task, workdir=workdir, config=config.to_dict(), vocab=["bird"], mesh=mesh
         )
     return read
 

@@ -26,7 +26,7 @@ def write(workdir):
     """Writes checkpoints of every stage of the tiny configuration; returns workdir."""
     config = tiny.tiny_config()
     for number, stage in enumerate(("stem", "stream")):
-        create = getattr(stages, stage)(config, len(WORDS)).create
+        create = stages.STAGES[stage].make(config, len(WORDS)).create
         _save(workdir, config, stage, jax.jit(create)(jax.random.key(number)))
     state = jax.jit(stages.gan(config, len(WORDS)).create)(jax.random.key(3))
     _save(workdir, config, "gan", state, ema=state.ema)

@@ -100,7 +100,7 @@ def changed(before, after):
 
 def shapes_of_a_step(config, stage):
     """(state, metrics) after a step, as shapes and dtypes: nothing is computed."""
-    trainer = getattr(stages, stage)(config, VOCAB)
+    trainer = stages.STAGES[stage].make(config, VOCAB)
     key = jax.eval_shape(lambda: jax.random.key(0))
     frozen = jax.eval_shape(stages.init_frozen(config, stage, VOCAB), key)
     state = jax.eval_shape(trainer.create, key)

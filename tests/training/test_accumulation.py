@@ -10,7 +10,7 @@ from support import tiny
 
 from mirrorgan_jax.losses import damsm
 from mirrorgan_jax.models import build, glam, stem
-from mirrorgan_jax.training import accumulation, gan_step, stages, stem_step
+from mirrorgan_jax.training import accumulation, stages, stem_step
 
 ROWS = 8
 
@@ -106,20 +106,15 @@ def gan_step_in(parts, **changes):
     config = tiny.tiny_config(**changes)
     modules = build.gan(config, tiny.VOCAB)._replace(generator=Painter())
     descent = optax.sgd(1e-3, momentum=0.0)
-    optimizers = {"G": descent, "D": descent}
-    dims = {"z_dim": config.gan.z_dim, "condition_dim": config.gan.condition_dim}
-    create = gan_step.make_create_state(
-        modules, optimizers, word_dim=config.stem.word_dim, **dims
+    config.gan.accumulate = parts
+    trainer = stages.gan(
+        config, tiny.VOCAB, optimizers={"G": descent, "D": descent}, modules=modules
     )
-    train_step = gan_step.make_train_step(
-        modules, optimizers, stages.gan_weights(config), sizes=(16, 32),
-        accumulate=parts, **dims,
-    )  # fmt: skip
     frozen = stages.init_frozen(config, "gan", tiny.VOCAB)(jax.random.key(2))
-    state = create(jax.random.key(0))
+    state = trainer.create(jax.random.key(0))
     batch = tiny.batch(config, "gan")
     assert len(set(batch["length"].tolist())) > 1  # parts weigh differently
-    return jax.jit(train_step)(state, frozen, batch, jax.random.key(1))
+    return jax.jit(trainer.train_step)(state, frozen, batch, jax.random.key(1))
 
 
 def test_gan_in_parts_is_the_whole_batch():

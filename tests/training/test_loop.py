@@ -90,28 +90,28 @@ def train(workdir, config=None, *, vocab=VOCAB, **changes):
 
     def evaluate(state):
         seen["evaluated"].append(int(state.step))
-        return {"score": float(state.ema["w"][0])}
+        return {"generated_top1": float(state.ema["w"][0])}
 
     def pretrained():
         seen["pretrained"] += 1
-        return jnp.ones(3)
+        return (jnp.ones(3),)
 
     fields = {
         "name": "gan",
+        "folder": "gan",
         "settings": config.gan,
         "create": create,
-        "pretrained": pretrained,
+        "initial": pretrained,
         "seed": 3,
         "train_step": train_step,
         "frozen": {"shift": jnp.float32(0.5)},
         "batches": batches,
         "evaluate": evaluate,
-        "metric": "score",
         "sample": lambda state, step: seen["sampled"].append(step),
         **changes,
     }
     loop.run_stage(
-        loop.Stage(**fields),
+        loop.Task(**fields),
         workdir=workdir,
         config=config.to_dict(),
         vocab=vocab,
@@ -134,7 +134,7 @@ def test_everything_happens_at_its_cadence_and_at_the_last_step(tmp_path):
     assert command.steps(tmp_path, "gan")[-2:] == [8, 10]
     found = rows(tmp_path)
     assert [row["step"] for row in found] == [*range(1, 11)]
-    assert [row["step"] for row in found if "eval/score" in row] == [4, 8, 10]
+    assert [row["step"] for row in found if "eval/generated_top1" in row] == [4, 8, 10]
     saved = command.saved(tmp_path, "gan")
     assert saved["state/step"] == 10
 
@@ -323,7 +323,7 @@ def test_sigterm_in_the_last_evaluation_is_not_forgotten(tmp_path, whole, own_ha
     def evaluate(state):
         if state.step == STEPS:
             terminate()
-        return {"score": float(state.ema["w"][0])}
+        return {"generated_top1": float(state.ema["w"][0])}
 
     with pytest.raises(hosts.Terminated):
         train(tmp_path, evaluate=evaluate)

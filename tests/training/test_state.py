@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from support import tiny
 
-from mirrorgan_jax.training import stages
 from mirrorgan_jax.training import state as states
 
 
@@ -28,5 +27,6 @@ def test_moving_average_forgets_half_in_its_half_life_at_every_batch_size():
 
 
 def test_default_half_life_is_the_released_decay_at_the_released_batch_size():
-    config = tiny.tiny_config(**{"gan.batch_size": 12})
-    assert stages.gan_weights(config).ema_decay == pytest.approx(0.999, abs=1e-6)
+    half_life = tiny.tiny_config().gan.ema_half_life
+    decay = states.decay_of_half_life(half_life, 12)
+    assert decay == pytest.approx(0.999, abs=1e-6)
