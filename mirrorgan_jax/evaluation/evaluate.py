@@ -15,7 +15,7 @@ from mirrorgan_jax import progress
 from mirrorgan_jax.evaluation import evaluator as evaluators
 from mirrorgan_jax.evaluation import measures, protocol, redescriptions
 from mirrorgan_jax.inference import model as api
-from mirrorgan_jax.metrics import attributes as attribute_metrics
+from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.metrics import features
 from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import hosts
@@ -137,7 +137,7 @@ def _classifier(config):
     with progress.Progress(
         "attribute classifier", steps, enabled=hosts.is_first()
     ) as bar:
-        return attribute_metrics.train_classifier(
+        return classifiers.train_classifier(
             drawn,
             truth[:, columns],
             {name: len(birds.ATTRIBUTES[name]) for name in birds.PARTS},

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mirrorgan_jax.metrics import attributes
+from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.models import resize
 from mirrorgan_jax.weights import backbones
 
@@ -129,10 +129,10 @@ def from_classifier(classifier, name):
     """A trained attribute classifier as a network, a head an attribute.
 
     Args:
-      classifier: `metrics.attributes.Classifier`.
+      classifier: `metrics.classifier.Classifier`.
       name: of the network.
     """
-    net = attributes.AttributeNet(classifier.heads)
+    net = classifiers.AttributeNet(classifier.heads)
 
     def apply(variables, images):
         features, logits = net.apply(variables, images, with_features=True)

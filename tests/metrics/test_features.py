@@ -7,7 +7,8 @@ import pytest
 from safetensors import numpy as safetensors
 from support import weight_rule
 
-from mirrorgan_jax.metrics import attributes, features
+from mirrorgan_jax.metrics import classifier as classifiers
+from mirrorgan_jax.metrics import features
 from mirrorgan_jax.models import inception
 
 
@@ -15,7 +16,7 @@ from mirrorgan_jax.models import inception
 def classifier():
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
     labels = np.arange(8)[:, None] % [3, 2]
-    return attributes.train_classifier(
+    return classifiers.train_classifier(
         images, labels, {"wing": 3, "bill": 2}, steps=2, batch_size=4, seed=0
     )
 
@@ -29,7 +30,7 @@ def test_classifier_gives_a_head_an_attribute_and_its_last_map(classifier):
     for number, head in enumerate(heads):
         np.testing.assert_allclose(np.exp(head).sum(1), 1, rtol=1e-5)
         np.testing.assert_array_equal(
-            head.argmax(1), attributes.predict(classifier, images)[:, number]
+            head.argmax(1), classifiers.predict(classifier, images)[:, number]
         )
 
 
