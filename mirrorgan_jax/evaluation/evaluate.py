@@ -13,7 +13,7 @@ from etils import epath
 
 from mirrorgan_jax import progress
 from mirrorgan_jax.evaluation import evaluator as evaluators
-from mirrorgan_jax.evaluation import measures, protocol, redescriptions
+from mirrorgan_jax.evaluation import measures, probes, protocol, redescriptions
 from mirrorgan_jax.inference import model as api
 from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.metrics import features
@@ -53,9 +53,9 @@ def run(config, dataset, mesh, workdir):
         redescriptions.captioners(config, dataset, mesh, workdir) if drawn else {}
     )
     network = _feature_network(config, classifier)
-    probes = _probes(config, evaluator, stem, network, classifier, captioners)
+    wanted = _probes(config, evaluator, stem, network, classifier, captioners)
     with jax.set_mesh(mesh):
-        generated, real = _probed(config, evaluator, ema, stem, probes)
+        generated, real = _probed(config, evaluator, ema, stem, wanted)
         sentences = evaluator.sentence_codes(stem["text"])
         grid = _samples(config, evaluator, ema, stem, workdir)
         margins = {
@@ -165,30 +165,30 @@ def _probes(config, evaluator, stem, network, classifier, captioners):
     found = {config.stem.image_size: {"code": evaluator.code_probe(stem["image"])}}
     if not isinstance(network, str):
         own = config.data.image_size if classifier is not None else None
-        found.setdefault(size, {})["quality"] = measures.quality_probe(network, own)
+        found.setdefault(size, {})["quality"] = probes.features(network, own)
     if classifier is not None and config.eval.inception:
         reader = features.from_classifier(classifier, "toybirds classifier")
-        probe = measures.quality_probe(reader, config.data.image_size)
+        probe = probes.features(reader, config.data.image_size)
         found.setdefault(config.data.image_size, {})["attributes"] = probe
     for name, (module, variables) in captioners.items():
-        probe = redescriptions.probe(module, variables, config.text.eval_words)
+        probe = probes.captioner(module, variables, config.text.eval_words)
         found.setdefault(config.stream.image_size, {})[name] = probe
     return found
 
 
-def _probed(config, evaluator, ema, stem, probes):
+def _probed(config, evaluator, ema, stem, wanted):
     """What all probes make of generated and of real images."""
     p = evaluator.protocol
-    total = len(p) + len(probes) * p.num_images
+    total = len(p) + len(wanted) * p.num_images
     with progress.Progress(
         "evaluate", total, unit="image", enabled=hosts.is_first()
     ) as bar:
         every = {
-            name: probe for some in probes.values() for name, probe in some.items()
+            name: probe for some in wanted.values() for name, probe in some.items()
         }
         generated = evaluator.probe_generated(every, ema, stem["text"], bar)
         real = {}
-        for size, some in probes.items():
+        for size, some in wanted.items():
             real |= evaluator.probe_real(some, size, bar)
     return generated, real
 

@@ -6,12 +6,9 @@ An entry is a dictionary that JSON can hold: `title`, `unit`, `better` ("higher"
 why the protocol cannot hold. A row's `deviation` belongs to its first column.
 """
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from mirrorgan_jax.evaluation import evaluator as evaluators
 from mirrorgan_jax.evaluation import protocol as protocols
 from mirrorgan_jax.metrics import fid, inception_score, kid, r_precision
 from mirrorgan_jax.parallel import hosts
@@ -24,31 +21,6 @@ def _percent(values, names):
 def refused(title, reason):
     """The entry of a measure whose protocol cannot hold."""
     return {"title": title, "refused": str(reason)}
-
-
-def seen(images):
-    """Images in [-1, 1] as a file of 8 bits a channel would hold them."""
-    return jnp.rint((images + 1) * 127.5) / 127.5 - 1
-
-
-def quality_probe(network, image_size=None):
-    """The `Probe` of a feature network: {"features", "log_probs"} of 8-bit images.
-
-    Args:
-      network: `metrics.features.FeatureNetwork`.
-      image_size: images of another size are brought to this one; None leaves it to
-        the network.
-    """
-
-    def function(variables, images, batch):
-        del batch
-        if image_size and images.shape[1] != image_size:
-            shape = (len(images), image_size, image_size, 3)
-            images = jax.image.resize(images, shape, "linear")
-        features, log_probs = network.apply(variables, seen(images))
-        return {"features": features, "log_probs": log_probs}
-
-    return evaluators.Probe(function, network.variables)
 
 
 def r_precisions(config, evaluator, generated, real, sentences, digest):

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 
-import jax
 import numpy as np
 from etils import epath
 
@@ -61,18 +60,6 @@ def captioners(config, dataset, mesh, workdir):
     if config.eval.heldout_steps:
         found["held-out captioner"] = held_out(config, dataset, mesh, workdir)
     return found
-
-
-def probe(module, variables, num_words):
-    """The `Probe` of a captioner: greedy "ids" [T], and "log_probs" [T, V] of the
-    caption's own words, each after the ones before it."""
-
-    def function(variables, images, batch):
-        ids = module.apply(variables, images, num_words, method="redescribe")
-        logits = module.apply(variables, images, batch["tokens"], train=False)
-        return {"ids": ids, "log_probs": jax.nn.log_softmax(logits, -1)}
-
-    return evaluators.Probe(function, variables)
 
 
 def margin(evaluator, module, variables, config):

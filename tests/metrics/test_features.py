@@ -88,7 +88,7 @@ def test_border_of_the_average_pools():
             "inception_cub",
             "a.safetensors",
             FileNotFoundError,
-            "config.eval.inception: .* does not exist: .*convert_slim",
+            "config.eval.inception: .* does not exist: .*convert",
         ),
     ],
 )
