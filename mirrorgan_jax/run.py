@@ -1,17 +1,23 @@
 """One run: data, the stages that are not done yet, evaluation and report."""
 
+import dataclasses
 import os
 import time
+import types
 
 import jax
 import numpy as np
 from etils import epath
 
+from mirrorgan_jax import progress
 from mirrorgan_jax.evaluation import protocol
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.workdir import layout
+
+# The held-out captioner's random numbers are no other stage's.
+_HELD_OUT_SEED = 1000
 
 
 def set_up(config):
@@ -89,6 +95,109 @@ def test_examples(config, count, size):
     return [split.texts[index][0] for index in indices], images
 
 
+def _truth(config):
+    """What is known of the data set's images: what was drawn, and how it is said."""
+    if config.data.name != "toybirds":
+        return None
+    from mirrorgan_jax.data.toybirds import birds, mentions
+
+    return types.SimpleNamespace(
+        parts=birds.PARTS,
+        values=birds.ATTRIBUTES,
+        synonyms=birds.SYNONYMS,
+        draw=birds.random_birds,
+        find=mentions.find,
+    )
+
+
+def trained_classifier(config, dataset):
+    """The `metrics.classifier.Classifier` of a run, None where no truth is known.
+
+    It is trained on images drawn for it alone, with attributes drawn independently.
+
+    Args:
+      config: the configuration.
+      dataset: with `truth`.
+    """
+    truth = dataset.truth
+    if truth is None:
+        return None
+    from mirrorgan_jax.metrics import classifier as classifiers
+
+    images, attributes = truth.draw(
+        config.eval.classifier_images, size=config.data.image_size, seed=config.seed + 1
+    )
+    columns = [list(truth.values).index(name) for name in truth.parts]
+    steps = config.eval.classifier_steps
+    # Every process trains its own on its own devices: they come out the same.
+    with progress.Progress(
+        "attribute classifier", steps, enabled=hosts.is_first()
+    ) as bar:
+        return classifiers.train_classifier(
+            images,
+            attributes[:, columns],
+            {name: len(truth.values[name]) for name in truth.parts},
+            steps=steps,
+            batch_size=32,
+            seed=config.seed,
+            progress=lambda _, loss: bar.update(1, loss=loss),
+        )
+
+
+def held_out_settings(config):
+    """Configuration of the captioner that no generator has seen.
+
+    It differs from STREAM in its trunk, which is wider and starts from random weights
+    instead of STEM's, and in its seed.
+    """
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.stream.encoder_width = config.eval.heldout_width
+        config.stream.trunk_from_stem = False
+        config.stream.num_steps = config.eval.heldout_steps
+        config.weights.pretrained = ""
+    return config
+
+
+def held_out(config, dataset, mesh, workdir):
+    """(module, variables) of the held-out captioner, trained where it is not yet."""
+    from mirrorgan_jax.models import build
+    from mirrorgan_jax.training import loop, stages
+
+    folder = layout.home(config, workdir, "stream") / "heldout"
+    config = held_out_settings(config)
+    if layout.finished_steps(folder, "stream") < config.stream.num_steps:
+        stage = stages.stream_stage(config, dataset, mesh, folder)
+        loop.run_stage(
+            dataclasses.replace(stage, seed=stage.seed + _HELD_OUT_SEED),
+            workdir=folder,
+            config=config.to_dict(),
+            vocab=list(dataset.vocab.words),
+            mesh=mesh,
+        )
+    variables = layout.load_stream(config, folder, mesh)
+    return build.captioner(config, len(dataset.vocab)), variables
+
+
+def captioners(config, dataset, mesh, workdir):
+    """{name: (module, variables)} of the captioners that can judge a run.
+
+    None where no truth is known: nothing says then which words are right.
+    """
+    from mirrorgan_jax.models import build
+
+    found = {}
+    if dataset.truth is None:
+        return found
+    folder = layout.home(config, workdir, "stream")
+    if layout.finished_steps(folder, "stream"):
+        variables = layout.load_stream(config, epath.Path(workdir), mesh)
+        found["STREAM"] = build.captioner(config, len(dataset.vocab)), variables
+    if config.eval.heldout_steps:
+        found["held-out captioner"] = held_out(config, dataset, mesh, workdir)
+    return found
+
+
 def run(config, workdir, wanted):
     """Does what is not done yet of some stages.
 
@@ -120,6 +229,8 @@ def run(config, workdir, wanted):
 
     # 2. Data.
     dataset = load_data(config)
+    # The data room does not give the truth of its drawn birds yet.
+    dataset = types.SimpleNamespace(**vars(dataset), truth=_truth(config))
     mesh = meshes.create_mesh(config.mesh.data, config.mesh.spatial)
     hosts.say(
         f"data: {config.data.name}, {len(dataset.train)} train and"
@@ -134,7 +245,14 @@ def run(config, workdir, wanted):
         if name == "evaluate":
             from mirrorgan_jax.evaluation import evaluate
 
-            evaluate.run(config, dataset, mesh, workdir)
+            evaluate.run(
+                config,
+                dataset,
+                mesh,
+                workdir,
+                captioners=captioners(config, dataset, mesh, workdir),
+                classifier=trained_classifier(config, dataset),
+            )
         else:
             stage = stages.MAKERS[name](config, dataset, mesh, workdir)
             loop.run_stage(

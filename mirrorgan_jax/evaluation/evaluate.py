@@ -15,7 +15,6 @@ from mirrorgan_jax import progress
 from mirrorgan_jax.evaluation import evaluator as evaluators
 from mirrorgan_jax.evaluation import measures, probes, protocol, redescriptions
 from mirrorgan_jax.inference import model as api
-from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.metrics import features
 from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import hosts
@@ -25,7 +24,7 @@ from mirrorgan_jax.training import stages
 from mirrorgan_jax.workdir import files, layout, provenance
 
 
-def run(config, dataset, mesh, workdir):
+def run(config, dataset, mesh, workdir, *, captioners, classifier):
     """Evaluates the moving average of the run's generator.
 
     Args:
@@ -33,6 +32,8 @@ def run(config, dataset, mesh, workdir):
       dataset: the prepared data set.
       mesh: device mesh.
       workdir: the run's folder with its finished stages.
+      captioners: {name: (module, variables)} of those that judge by redescription.
+      classifier: `metrics.classifier.Classifier`, or None where no truth is known.
 
     Returns:
       The evaluation, which is also written to `report/evaluation.json`.
@@ -46,11 +47,6 @@ def run(config, dataset, mesh, workdir):
         count=config.eval.num_images,
         generator=build.generator(config),
         repeats=config.eval.repeats,
-    )
-    drawn = dataset.test.attributes is not None
-    classifier = _classifier(config) if drawn else None
-    captioners = (
-        redescriptions.captioners(config, dataset, mesh, workdir) if drawn else {}
     )
     network = _feature_network(config, classifier)
     wanted = _probes(config, evaluator, stem, network, classifier, captioners)
@@ -70,11 +66,15 @@ def run(config, dataset, mesh, workdir):
         config, network, generated.get("quality"), real.get("quality"),
         config.stream.image_size,
     )  # fmt: skip
-    if drawn:
+    if classifier is not None:
         # The classifier is what quality was seen through, unless another one is given.
         own = "attributes" if config.eval.inception else "quality"
         entries["attributes"] = _attributes(
-            config, evaluator, generated[own]["log_probs"], real[own]["log_probs"]
+            config,
+            evaluator,
+            dataset.truth,
+            generated[own]["log_probs"],
+            real[own]["log_probs"],
         )
     if captioners:
         found = {
@@ -82,7 +82,7 @@ def run(config, dataset, mesh, workdir):
             for name in captioners
         }
         entries["mirror"] = redescriptions.entry(
-            evaluator, dataset.vocab, found, margins
+            evaluator, dataset.truth, dataset.vocab, found, margins
         )
     return _published(config, workdir, step, evaluator, entries, grid)
 
@@ -123,35 +123,10 @@ def _without_nan(value):
     return value
 
 
-def _classifier(config):
-    """The classifier of the attributes of drawn birds, trained on the spot."""
-    # Levels below know nothing of the data set that draws its own labels.
-    from mirrorgan_jax.data.toybirds import birds
-
-    drawn, truth = birds.random_birds(
-        config.eval.classifier_images, size=config.data.image_size, seed=config.seed + 1
-    )
-    columns = [list(birds.ATTRIBUTES).index(name) for name in birds.PARTS]
-    steps = config.eval.classifier_steps
-    # Every process trains its own on its own devices: they come out the same.
-    with progress.Progress(
-        "attribute classifier", steps, enabled=hosts.is_first()
-    ) as bar:
-        return classifiers.train_classifier(
-            drawn,
-            truth[:, columns],
-            {name: len(birds.ATTRIBUTES[name]) for name in birds.PARTS},
-            steps=steps,
-            batch_size=32,
-            seed=config.seed,
-            progress=lambda _, loss: bar.update(1, loss=loss),
-        )
-
-
 def _feature_network(config, classifier):
     """What Inception Score, FID and KID look through, or why there is nothing."""
     if classifier is not None and not config.eval.inception:
-        return features.from_classifier(classifier, "toybirds classifier")
+        return features.from_classifier(classifier, f"{config.data.name} classifier")
     try:
         return features.load(config.eval.inception_kind, config.eval.inception)
     except (ValueError, FileNotFoundError) as error:
@@ -167,7 +142,7 @@ def _probes(config, evaluator, stem, network, classifier, captioners):
         own = config.data.image_size if classifier is not None else None
         found.setdefault(size, {})["quality"] = probes.features(network, own)
     if classifier is not None and config.eval.inception:
-        reader = features.from_classifier(classifier, "toybirds classifier")
+        reader = features.from_classifier(classifier, f"{config.data.name} classifier")
         probe = probes.features(reader, config.data.image_size)
         found.setdefault(config.data.image_size, {})["attributes"] = probe
     for name, (module, variables) in captioners.items():
@@ -193,13 +168,11 @@ def _probed(config, evaluator, ema, stem, wanted):
     return generated, real
 
 
-def _attributes(config, evaluator, generated, real):
-    from mirrorgan_jax.data.toybirds import birds
-
-    columns = [list(birds.ATTRIBUTES).index(name) for name in birds.PARTS]
+def _attributes(config, evaluator, truth, generated, real):
+    columns = [list(truth.values).index(name) for name in truth.parts]
     p = evaluator.protocol
     return measures.attributes(
-        birds.PARTS,
+        truth.parts,
         generated,
         real,
         evaluator.split.attributes[p.indices][:, columns],
