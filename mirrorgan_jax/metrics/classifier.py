@@ -1,9 +1,4 @@
-"""Attribute accuracy: do images show the attributes that their captions name?
-
-A small classifier, trained on real images whose attributes are known, reads the
-attributes of generated ones. It knows nothing of the DAMSM, whose R-precision a
-generator can flatter (it is trained against the same encoders).
-"""
+"""A classifier that reads the attributes of images, trained where they are known."""
 
 from functools import partial
 from typing import Any
@@ -14,8 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-
-_EVAL_BATCH = 256
 
 
 class AttributeNet(nn.Module):
@@ -71,7 +64,7 @@ class Classifier:
     heads: tuple[tuple[str, int], ...] = flax.struct.field(pytree_node=False)
 
 
-def _augment(key, images):
+def augmented(key, images):
     """[B, S, S, 3] in [0, 1], shifted, mirrored, recoloured and blurred a little."""
     batch, size = images.shape[:2]
     keys = jax.random.split(key, 7)
@@ -114,7 +107,7 @@ def _loss(params, net, images, attributes):
 @partial(jax.jit, static_argnames=("net", "optimizer"), donate_argnums=(0, 1))
 def _train_step(params, opt_state, key, images, attributes, *, net, optimizer):
     """One update from uint8 images [B, S, S, 3] and attributes [B, A]."""
-    images = 2 * _augment(key, images.astype(jnp.float32) / 255) - 1
+    images = 2 * augmented(key, images.astype(jnp.float32) / 255) - 1
     loss, grads = jax.value_and_grad(_loss)(params, net, images, attributes)
     updates, opt_state = optimizer.update(grads, opt_state, params)
     return optax.apply_updates(params, updates), opt_state, loss
@@ -194,57 +187,3 @@ def train_classifier(
         if progress is not None:
             progress(step, float(loss))
     return Classifier(params=params, heads=heads)
-
-
-@partial(jax.jit, static_argnames="net")
-def _predict(params, images, *, net):
-    if images.dtype == jnp.uint8:
-        images = images.astype(jnp.float32) / 127.5 - 1
-    logits = net.apply({"params": params}, images)
-    return jnp.stack([head.argmax(-1) for head in logits], 1)
-
-
-def predict(classifier, images):
-    """Attributes that the classifier reads from images.
-
-    Args:
-      classifier: what `train_classifier` returned.
-      images: [n, S, S, 3] uint8, or float in [-1, 1].
-
-    Returns:
-      [n, A] int32.
-    """
-    images = np.asarray(images)
-    if images.dtype != np.uint8:
-        images = images.astype(np.float32)
-        if not np.isfinite(images).all():
-            raise ValueError("images hold values that are not finite")
-    net = AttributeNet(classifier.heads)
-    parts = []
-    for start in range(0, len(images), _EVAL_BATCH):
-        part = images[start : start + _EVAL_BATCH]
-        # One shape only, so that the last part compiles nothing.
-        missing = min(_EVAL_BATCH, len(images)) - len(part)
-        padded = np.pad(part, ((0, missing), (0, 0), (0, 0), (0, 0)))
-        found = np.asarray(_predict(classifier.params, padded, net=net))
-        parts.append(found[: len(part)])
-    return np.concatenate(parts).astype(np.int32)
-
-
-def accuracy(classifier, images, attributes):
-    """Share of images that show each attribute as it was asked for.
-
-    Args:
-      classifier: what `train_classifier` returned.
-      images: [n, S, S, 3] uint8, or float in [-1, 1].
-      attributes: [n, A] int, the true or the asked-for ones.
-
-    Returns:
-      dict of attribute name -> fraction.
-    """
-    attributes = _check_attributes(attributes, classifier.heads, len(images))
-    if not len(attributes):
-        raise ValueError("images holds 0 images: allowed are 1 and more")
-    right = predict(classifier, images) == attributes
-    names = [name for name, _ in classifier.heads]
-    return dict(zip(names, right.mean(0).tolist(), strict=True))
