@@ -45,6 +45,15 @@ class FeatureNetwork:
     variables: Any
     apply: Callable[..., Any]
 
+    def protocol(self) -> dict[str, str]:
+        """What a measure that looks through it has to say."""
+        return {
+            "network": self.name,
+            "weights": self.weights[:12],
+            "resize": self.resize,
+            "images seen": "8 bits a channel",
+        }
+
 
 def digest(tree):
     """SHA-256 of the leaves of a tree with their paths, hexadecimal."""
