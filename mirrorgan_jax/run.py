@@ -312,12 +312,15 @@ _PARTICULARS = {"stem": _stem, "stream": _stream, "gan": _gan}
 
 
 def _evaluate(parts):
-    """The final evaluation, with judges where the data set knows the truth."""
-    truth = parts.dataset.truth
+    """The final evaluation, with a judge of attributes where the truth is known."""
+    config, truth = parts.config, parts.dataset.truth
+    home = layout.home(config, parts.workdir, "heldout")
+    if "heldout" in needed_stages(config) and not layout.finished_steps(home, "stream"):
+        hosts.say("no held-out captioner: --stage=heldout trains one")
     evaluate.run(
         *parts,
-        captioners=_captioners(parts) if truth else {},
-        classifier=_classifier(parts.config, truth) if truth else None,
+        captioners=_captioners(parts),
+        classifier=_classifier(config, truth) if truth else None,
     )
 
 
@@ -325,7 +328,8 @@ def _captioners(parts):
     """{name: (module, variables)} of the captioners that the run has."""
     config, mesh, workdir = parts.config, parts.mesh, parts.workdir
     found, size = {}, len(parts.dataset.vocab)
-    if layout.finished_steps(layout.home(config, workdir, "stream"), "stream"):
+    home = layout.home(config, workdir, "stream")
+    if layout.finished_steps(home, "stream") >= config.stream.num_steps:
         variables = layout.load_stream(config, workdir, mesh)
         found["STREAM"] = build.captioner(config, size), variables
     folder = layout.home(config, workdir, "heldout")

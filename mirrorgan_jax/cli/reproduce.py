@@ -17,6 +17,7 @@ from etils import epath
 
 # It defines the flags of the configuration, the folder and the processes.
 from mirrorgan_jax import main as command
+from mirrorgan_jax.metrics import result
 from mirrorgan_jax.report import results, tables
 from mirrorgan_jax.settings import variants
 
@@ -116,21 +117,25 @@ def outcome(config, workdir, seed, run):
 
     folder = _folder(workdir, seed, run)
     steps, done = config.gan.num_steps, layout.finished_steps(folder, "gan")
-    evaluation = _read_json(folder / "report" / "evaluation.json")
+    note = f"at step {done} of {steps}"
+    try:
+        evaluation = result.read(folder / "report" / "evaluation.json")
+    except result.OutdatedError:
+        evaluation, note = None, "evaluated by an earlier version"
     if evaluation is not None:
         wanted = steps
         if config.weights.checkpoint == "best" and done >= steps:
             checkpoints = layout.opened(folder, "gan")
             wanted = checkpoints.best_step()
             checkpoints.close()
-        if evaluation["step"] == wanted:
+        if evaluation.step == wanted:
             return results.Outcome(evaluation)
     for home in (folder, _folder(workdir, seed, "pretrained")):
         mark = _read_json(home / _MARK)
         if mark is not None:
             return results.Outcome(note=mark["note"])
     if done:
-        return results.Outcome(note=f"at step {done} of {steps}")
+        return results.Outcome(note=note)
     return None
 
 
@@ -208,15 +213,15 @@ def _attempt(config, folder, wanted, title):
 
     from mirrorgan_jax import run as runs
     from mirrorgan_jax.parallel import hosts
+    from mirrorgan_jax.training import loop
     from mirrorgan_jax.workdir import files
 
     hosts.say(f"--- {title}: {', '.join(wanted)}")
     mark = folder / _MARK
     try:
         runs.run(config, str(folder), wanted)
-    except FloatingPointError as error:
-        where = re.match(r"stage (\w+), step (\d+)", str(error))
-        note = f"{where[1]} diverged at step {where[2]}" if where else "diverged"
+    except loop.Diverged as error:
+        note = f"{error.stage} diverged at step {error.step}"
         hosts.say(f"{title}: {error}")
         if hosts.is_first():
             values = {"note": note, "reason": str(error)}

@@ -1,29 +1,48 @@
 """The final evaluation of a run: measures, pictures, a table and a report.
 
 Every number stands beside that of the real test images, which bounds it, and beside
-chance where there is one. On toybirds, whose captions tell the truth about what was
-drawn, a classifier and a captioner that the generator never saw judge it as well.
+chance where there is one. Where captions tell the truth about what was drawn, a
+classifier and a captioner that the generator never saw judge it as well.
 """
 
-import json
-
 import jax
-import numpy as np
 from etils import epath
 
 from mirrorgan_jax import progress
-from mirrorgan_jax.evaluation import measures, protocol, quick, redescriptions
-from mirrorgan_jax.inference import model as api
-from mirrorgan_jax.metrics import attributes as attribute_metrics
-from mirrorgan_jax.metrics import features
+from mirrorgan_jax.evaluation import probes, protocol, quick
+from mirrorgan_jax.inference.model import Model
+from mirrorgan_jax.metrics import (
+    attributes,
+    features,
+    fid,
+    inception_score,
+    kid,
+    mirror,
+    observed,
+    r_precision,
+    r_precision_classes,
+)
+from mirrorgan_jax.metrics import result as results
 from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.report import figures, page, sheets
-from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.training import stages, stream_step
 from mirrorgan_jax.workdir import files, layout, provenance
 
+# What is measured: modules with a `TITLE` and `measure(observed)`, which returns a
+# `Result`, or None where the data have nothing to measure.
+METRICS = {
+    "r_precision": r_precision,
+    "r_precision_classes": r_precision_classes,
+    "inception_score": inception_score,
+    "fid": fid,
+    "kid": kid,
+    "attributes": attributes,
+    "mirror": mirror,
+}
 
-def run(config, dataset, mesh, workdir):
+
+def run(config, dataset, mesh, workdir, *, captioners, classifier):
     """Evaluates the moving average of the run's generator.
 
     Args:
@@ -31,9 +50,12 @@ def run(config, dataset, mesh, workdir):
       dataset: the prepared data set.
       mesh: device mesh.
       workdir: the run's folder with its finished stages.
+      captioners: {name: (module, variables)}; they judge where the truth is known,
+        and "STREAM" redescribes for the report.
+      classifier: `metrics.classifier.Classifier`, or None where no truth is known.
 
     Returns:
-      The evaluation, which is also written to `report/evaluation.json`.
+      The `metrics.result.Evaluation`, which `report/evaluation.json` holds too.
     """
     stem = layout.load_stem(config, workdir, mesh)
     step, ema = layout.load_generator(config, workdir, mesh)
@@ -45,115 +67,122 @@ def run(config, dataset, mesh, workdir):
         generator=build.generator(config),
         repeats=config.eval.repeats,
     )
-    drawn = dataset.test.attributes is not None
-    classifier = _classifier(config) if drawn else None
-    captioners = (
-        redescriptions.captioners(config, dataset, mesh, workdir) if drawn else {}
-    )
-    network = _feature_network(config, classifier)
-    probes = _probes(config, evaluator, stem, network, classifier, captioners)
     with jax.set_mesh(mesh):
-        generated, real = _probed(config, evaluator, ema, stem, probes)
-        sentences = evaluator.sentence_codes(stem["text"])
+        seen = observe(config, dataset, evaluator, ema, stem, captioners, classifier)
         grid = _samples(config, evaluator, ema, stem, workdir)
-        margins = {
-            name: redescriptions.margin(evaluator, module, variables, config)
-            for name, (module, variables) in captioners.items()
-        }
-    entries = measures.r_precisions(
-        config, evaluator, generated["code"], real["code"], sentences,
-        features.digest(stem)[:12],
-    )  # fmt: skip
-    entries |= measures.quality(
-        config, network, generated.get("quality"), real.get("quality"),
-        config.stream.image_size,
-    )  # fmt: skip
-    if drawn:
-        # The classifier is what quality was seen through, unless another one is given.
-        own = "attributes" if config.eval.inception else "quality"
-        entries["attributes"] = _attributes(
-            config, evaluator, generated[own]["log_probs"], real[own]["log_probs"]
-        )
-    if captioners:
-        found = {
-            name: {"generated": generated[name], "real": real[name]}
-            for name in captioners
-        }
-        entries["mirror"] = redescriptions.entry(
-            evaluator, dataset.vocab, found, margins
-        )
-    return _published(config, workdir, step, evaluator, entries, grid)
-
-
-def _published(config, workdir, step, evaluator, entries, grid):
-    """Writes and prints what was found."""
     p = evaluator.protocol
-    found = {
-        "step": step,
-        "protocol": (
-            f"{p.num_images} test images, {len(p)} generated ones, each from another"
-            f" caption, moving average of the generator, seed {config.seed}"
-        ),
-        "metrics": entries,
-    }
-    if grid is not None:
-        found["samples"] = str(grid)
-    folder = epath.Path(workdir) / "report"
+    evaluation = results.Evaluation(
+        step=step,
+        protocol={
+            "test images": p.num_images,
+            "generated": f"{len(p)}, each from another caption",
+            "generator": "moving average",
+            "seed": config.seed,
+        },
+        metrics=measured(seen),
+        samples=str(grid or ""),
+    )
     if hosts.is_first():
-        files.write_text(
-            folder / "evaluation.json",
-            json.dumps(_without_nan(found), indent=2, allow_nan=False) + "\n",
-        )
-        # The numbers are safe on disk before anything is drawn.
-        _pictures(evaluator, workdir)
-        homes = {s: layout.home(config, workdir, s) for s in configs.STAGES}
+        path = epath.Path(workdir) / "report" / "evaluation.json"
+        files.write_text(path, results.dumps(evaluation))
+    # The numbers are safe on disk before anything is drawn, by all processes together.
+    _, stream = captioners.get("STREAM", (None, None))
+    words = list(dataset.vocab.words)
+    model = Model(
+        config, words, workdir,
+        step=step, stem=stem["text"], generator=ema, stream=stream, mesh=mesh,
+    )  # fmt: skip
+    _pictures(evaluator, model, workdir)
+    if hosts.is_first():
+        homes = {s: layout.home(config, workdir, s) for s in stages.STAGES}
         provenance.write(workdir, homes)
-        hosts.say(f"{_table(found)}\nreport: {page.write(workdir)}")
+        hosts.say(f"{table(evaluation)}\nreport: {page.write(workdir)}")
+    return evaluation
+
+
+def measured(seen):
+    """{name: `Result`, or `Refused` where its protocol cannot hold} of all measures.
+
+    Args:
+      seen: `metrics.observed.Observed`.
+    """
+    found = {}
+    for name, metric in METRICS.items():
+        try:
+            result = metric.measure(seen)
+        except ValueError as error:
+            result = results.Refused(metric.TITLE, str(error))
+        if result is not None:
+            found[name] = result
     return found
 
 
-def _without_nan(value):
-    """The value with null for what is not finite: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
+def observe(config, dataset, evaluator, ema, stem, captioners, classifier):
+    """The `metrics.observed.Observed` of a generator.
 
-
-def _classifier(config):
-    """The classifier of the attributes of drawn birds, trained on the spot."""
-    # Levels below know nothing of the data set that draws its own labels.
-    from mirrorgan_jax.data.toybirds import birds
-
-    drawn, truth = birds.random_birds(
-        config.eval.classifier_images, size=config.data.image_size, seed=config.seed + 1
-    )
-    columns = [list(birds.ATTRIBUTES).index(name) for name in birds.PARTS]
-    steps = config.eval.classifier_steps
-    # Every process trains its own on its own devices: they come out the same.
-    with progress.Progress(
-        "attribute classifier", steps, enabled=hosts.is_first()
-    ) as bar:
-        return attribute_metrics.train_classifier(
-            drawn,
-            truth[:, columns],
-            {name: len(birds.ATTRIBUTES[name]) for name in birds.PARTS},
-            steps=steps,
-            batch_size=32,
-            seed=config.seed,
-            progress=lambda _, loss: bar.update(1, loss=loss),
+    Args:
+      config, dataset, captioners, classifier: as `run` takes them.
+      evaluator: with a generator.
+      ema: variables of the generator.
+      stem: {"text", "image"}, those of STEM.
+    """
+    p, truth = evaluator.protocol, dataset.truth
+    captioners = captioners if truth else {}
+    network = _feature_network(config, classifier)
+    wanted = _probes(config, evaluator, stem, network, classifier, captioners)
+    sides = _probed(evaluator, ema, stem, wanted)
+    entropies = {
+        name: quick.cross_entropies(
+            evaluator,
+            stream_step.make_gate(module),
+            variables,
+            image_size=config.stream.image_size,
+            num_words=config.text.num_words,
         )
+        for name, (module, variables) in captioners.items()
+    }
+    classes = evaluator.split.class_ids[p.indices]
+    return observed.Observed(
+        data=config.data.name,
+        seed=config.seed,
+        settings=config.eval.to_dict(),
+        class_ids=classes,
+        tokens=p.tokens,
+        length=p.length,
+        pools=p.pools,
+        class_pools=p.class_pools,
+        mismatched=protocol.mismatched_rows(classes),
+        codes=sides["code"],
+        sentences=evaluator.sentence_codes(stem["text"]),
+        judge={
+            "judge": f"DAMSM of this run ({config.stem.encoder})",
+            "weights": features.digest(stem)[:12],
+            "words of a caption": f"at most {config.text.eval_words}",
+        },
+        network=network,
+        quality=sides.get("quality"),
+        crop=config.stream.image_size,
+        **_attributes(config, evaluator, truth, classifier, sides),
+        redescriptions={name: sides[name] for name in captioners},
+        cross_entropies=entropies,
+        truth=truth,
+        vocab=dataset.vocab,
+    )
 
 
 def _feature_network(config, classifier):
     """What Inception Score, FID and KID look through, or why there is nothing."""
     if classifier is not None and not config.eval.inception:
-        return features.from_classifier(classifier, "toybirds classifier")
+        return _reader(config, classifier)
     try:
         return features.load(config.eval.inception_kind, config.eval.inception)
     except (ValueError, FileNotFoundError) as error:
         return str(error)
+
+
+def _reader(config, classifier):
+    """The classifier as a feature network."""
+    return features.from_classifier(classifier, f"{config.data.name} classifier")
 
 
 def _probes(config, evaluator, stem, network, classifier, captioners):
@@ -163,50 +192,50 @@ def _probes(config, evaluator, stem, network, classifier, captioners):
     found = {config.stem.image_size: {"code": evaluator.code_probe(stem["image"])}}
     if not isinstance(network, str):
         own = config.data.image_size if classifier is not None else None
-        found.setdefault(size, {})["quality"] = measures.quality_probe(network, own)
+        found.setdefault(size, {})["quality"] = probes.features(network, own)
     if classifier is not None and config.eval.inception:
-        reader = features.from_classifier(classifier, "toybirds classifier")
-        probe = measures.quality_probe(reader, config.data.image_size)
-        found.setdefault(config.data.image_size, {})["attributes"] = probe
+        own = config.data.image_size
+        reader = probes.features(_reader(config, classifier), own)
+        found.setdefault(own, {})["attributes"] = reader
     for name, (module, variables) in captioners.items():
-        probe = redescriptions.probe(module, variables, config.text.eval_words)
-        found.setdefault(config.stream.image_size, {})[name] = probe
+        judge = probes.captioner(module, variables, config.text.eval_words)
+        found.setdefault(size, {})[name] = judge
     return found
 
 
-def _probed(config, evaluator, ema, stem, probes):
-    """What all probes make of generated and of real images."""
+def _probed(evaluator, ema, stem, wanted):
+    """{name: `Sides`} of what all probes make of generated and of real images."""
     p = evaluator.protocol
-    total = len(p) + len(probes) * p.num_images
+    total = len(p) + len(wanted) * p.num_images
     with progress.Progress(
         "evaluate", total, unit="image", enabled=hosts.is_first()
     ) as bar:
         every = {
-            name: probe for some in probes.values() for name, probe in some.items()
+            name: probe for some in wanted.values() for name, probe in some.items()
         }
         generated = evaluator.probe_generated(every, ema, stem["text"], bar)
         real = {}
-        for size, some in probes.items():
+        for size, some in wanted.items():
             real |= evaluator.probe_real(some, size, bar)
-    return generated, real
+    return {name: {"generated": generated[name], "real": real[name]} for name in every}
 
 
-def _attributes(config, evaluator, generated, real):
-    from mirrorgan_jax.data.toybirds import birds
-
-    columns = [list(birds.ATTRIBUTES).index(name) for name in birds.PARTS]
-    p = evaluator.protocol
-    return measures.attributes(
-        birds.PARTS,
-        generated,
-        real,
-        evaluator.split.attributes[p.indices][:, columns],
-        f"{len(p)} generated and {p.num_images} real images of unseen species, read by"
-        f" a classifier trained for {config.eval.classifier_steps} steps on"
-        f" {config.eval.classifier_images} other drawn birds of random attributes;"
-        " right is what was drawn where the caption was written, whether it speaks of"
-        f" the part or not; seed {config.seed}",
-    )
+def _attributes(config, evaluator, truth, classifier, sides):
+    """What `Observed` holds of attributes, by name: heads have their own order."""
+    if classifier is None:
+        return {"attributes": None, "asked": {}}
+    # The classifier is what quality was seen through, unless another one is given.
+    seen = sides["attributes" if config.eval.inception else "quality"]
+    names = [name for name, _ in classifier.heads]
+    drawn = evaluator.split.attributes[evaluator.protocol.indices]
+    columns = dict(zip(truth.values, drawn.T, strict=True))
+    return {
+        "attributes": {
+            images: dict(zip(names, values["log_probs"], strict=True))
+            for images, values in seen.items()
+        },
+        "asked": {name: columns[name] for name in truth.parts},
+    }
 
 
 def _samples(config, evaluator, ema, stem, workdir):
@@ -222,53 +251,43 @@ def _samples(config, evaluator, ema, stem, workdir):
 _ATTENTION, _REDESCRIBED = 2, 8
 
 
-def _pictures(evaluator, workdir):
+def _pictures(evaluator, model, workdir):
     """Writes attention and redescriptions of some test captions for the report."""
-    if jax.process_count() > 1:
-        return  # one process alone cannot open a checkpoint that all of them restore
-    model = api.Model.load(workdir)
     split, p = evaluator.split, evaluator.protocol
     rows = protocol.sample_rows(p.num_images, _REDESCRIBED)
     texts = [split.texts[p.indices[row]][p.captions[row]] for row in rows]
-    folder = epath.Path(workdir) / "report"
-    attention = figures.stages(model, texts[:_ATTENTION])
-    sheets.write_png(folder / "stages.png", attention)
+    pictures = {"stages": figures.stages(model, texts[:_ATTENTION])}
     if model.has_stream:
-        real = evaluator.real_images(rows, configs.stage_sizes(model.config.gan)[-1])
-        mirrored = figures.redescription(model, texts, real=real)
-        sheets.write_png(folder / "redescription.png", mirrored)
+        real = evaluator.real_images(rows, model.sizes[-1])
+        pictures["redescription"] = figures.redescription(model, texts, real=real)
+    for name, picture in pictures.items():
+        if hosts.is_first():
+            path = epath.Path(workdir) / "report" / f"{name}.png"
+            sheets.write_png(path, picture)
 
 
-def _table(found):
+def table(evaluation):
     """The evaluation as text that a person reads."""
-    lines = [f"Evaluation at step {found['step']}: {found['protocol']}"]
-    for entry in found["metrics"].values():
-        if "refused" in entry:
-            lines.append(f"{entry['title']}: not measured: {entry['refused']}")
+    said = results.protocol_text(evaluation.protocol)
+    lines = [f"Evaluation at step {evaluation.step}: {said}"]
+    for found in evaluation.metrics.values():
+        if isinstance(found, results.Refused):
+            lines.append(f"{found.title}: not measured: {found.reason}")
             continue
-        columns = entry["columns"]
+        columns = found.columns
         width = max(8, *(len(name) + 2 for name in columns))
-        first = width + 7  # room for a deviation
-        title = ", ".join(text for text in (entry["title"], entry["unit"]) if text)
+        first = width + 8  # room for a deviation
+        title = ", ".join(filter(None, (found.title, found.unit)))
         lines.append(
             f"{title:46}{columns[0]:>{first}}"
             + "".join(f"{name:>{width}}" for name in columns[1:])
         )
-        for name, values in entry["rows"].items():
-            shown = _number(values.get(columns[0]))
-            if "deviation" in values:
-                shown += f" +- {_number(values['deviation'])}"
+        for source, row in found.rows.items():
+            shown = [results.cell(row, name, columns) for name in columns]
             lines.append(
-                f"  {name:44}{shown:>{first}}"
-                + "".join(f"{_number(values.get(c)):>{width}}" for c in columns[1:])
+                f"  {str(source):44}{shown[0]:>{first}}"
+                + "".join(f"{text:>{width}}" for text in shown[1:])
             )
-    if "samples" in found:
-        lines.append(f"samples: {found['samples']}")
+    if evaluation.samples:
+        lines.append(f"samples: {evaluation.samples}")
     return "\n".join(lines)
-
-
-def _number(value):
-    """Three digits and more; a dash where there is nothing."""
-    if value is None or not np.isfinite(value):
-        return "-"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mirrorgan_jax.metrics import attributes
+from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.models import resize
 from mirrorgan_jax.weights import backbones
 
@@ -44,6 +44,15 @@ class FeatureNetwork:
     background: bool
     variables: Any
     apply: Callable[..., Any]
+
+    def protocol(self) -> dict[str, str]:
+        """What a measure that looks through it has to say."""
+        return {
+            "network": self.name,
+            "weights": self.weights[:12],
+            "resize": self.resize,
+            "images seen": "8 bits a channel",
+        }
 
 
 def digest(tree):
@@ -129,10 +138,10 @@ def from_classifier(classifier, name):
     """A trained attribute classifier as a network, a head an attribute.
 
     Args:
-      classifier: `metrics.attributes.Classifier`.
+      classifier: `metrics.classifier.Classifier`.
       name: of the network.
     """
-    net = attributes.AttributeNet(classifier.heads)
+    net = classifiers.AttributeNet(classifier.heads)
 
     def apply(variables, images):
         features, logits = net.apply(variables, images, with_features=True)

@@ -8,7 +8,12 @@ import zipfile
 import numpy as np
 from etils import epath
 
+from mirrorgan_jax.metrics import result as results
+from mirrorgan_jax.metrics.observed import Observed
+from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.workdir import files
+
+TITLE = "FID"
 
 
 class Moments:
@@ -186,3 +191,63 @@ def load_reference(path, protocol):
                 f" instead of {protocol.get(key)!r}; give another path or remove it"
             )
     return Moments.of(*arrays)
+
+
+def reference_moments(observed: Observed) -> Moments:
+    """Moments of the real images, out of `eval.reference` where that file is.
+
+    Where it is not it is written.
+
+    Raises:
+      ValueError: the file was made under another protocol, or is broken.
+    """
+    network, features = observed.seen_by(), observed.quality["real"]["features"]
+    protocol = {
+        "data": observed.data,
+        "split": "test",
+        "images": len(features),
+        "crops": f"centre, {observed.crop} pixels",
+        "network": network.name,
+        "weights": network.weights,
+        "resize": network.resize,
+    }
+    given = observed.settings["reference"]
+    if given and epath.Path(given).exists():
+        return load_reference(given, protocol)
+    moments = _moments(features)
+    if given and hosts.is_first():
+        save_reference(given, moments, protocol)
+    return moments
+
+
+def _moments(features):
+    moments = Moments(features.shape[1])
+    moments.update(features)
+    return moments
+
+
+def measure(observed: Observed) -> results.Result:
+    """FID of generated images to the real ones.
+
+    Raises:
+      ValueError: as `frechet_distance` and `reference_moments`, or there is no feature
+        network.
+    """
+    network, reference = observed.seen_by(), reference_moments(observed)
+    generated = _moments(observed.quality["generated"]["features"])
+    distance = frechet_distance(generated, reference)
+    return results.Result(
+        title=TITLE,
+        unit="",
+        better="lower",
+        protocol={
+            "generated": generated.count,
+            "real": reference.count,
+            "reference": f"test split, centre crops of {observed.crop} pixels",
+            **network.protocol(),
+            "features": network.dim,
+            "arithmetic": "float64 moments, eigenvalues",
+        },
+        columns=("value",),
+        rows={results.Source("generated"): results.Row({"value": distance})},
+    )

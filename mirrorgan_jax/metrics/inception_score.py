@@ -6,6 +6,11 @@ split's own p(y|x); paper 4.1.2 has ten splits.
 
 import numpy as np
 
+from mirrorgan_jax.metrics import result as results
+from mirrorgan_jax.metrics.observed import Observed
+
+TITLE = "Inception Score"
+
 
 def drop_background(log_probs):
     """Log-probabilities [n, C - 1] without class 0, normalised again.
@@ -84,3 +89,37 @@ def inception_score(log_probs, *, splits=10, seed=0):
         "splits": splits,
         "num_images": count,
     }
+
+
+def measure(observed: Observed) -> results.Result:
+    """Inception Score of generated and of real images.
+
+    Raises:
+      ValueError: as `inception_score`, or there is no feature network.
+    """
+    network, splits = observed.seen_by(), observed.settings["splits"]
+    rows = {}
+    for images, seen in observed.quality.items():
+        heads = seen["log_probs"]
+        if network.background:
+            heads = tuple(drop_background(head) for head in heads)
+        found = inception_score(heads, splits=splits, seed=observed.seed)
+        rows[results.Source(images)] = results.Row(
+            {"mean": found["mean"]}, found["deviation"]
+        )
+    several = {"heads": f"{len(heads)}, the mean of their KL"} if len(heads) > 1 else {}
+    return results.Result(
+        title=TITLE,
+        unit="",
+        better="higher",
+        protocol={
+            **observed.counts(),
+            "splits": splits,
+            **network.protocol(),
+            "classes": network.num_classes,
+            **several,
+            "seed": observed.seed,
+        },
+        columns=("mean",),
+        rows=rows,
+    )

@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from mirrorgan_jax.metrics import result as results
+from mirrorgan_jax.metrics.observed import Observed
+
+TITLE = "KID"
+
 
 def _kernel(x, y):
     """(x . y / D + 1)^3 of every pair."""
@@ -70,3 +75,35 @@ def kid(real, generated, *, subsets=100, subset_size=1000, seed=0):
         "subsets": subsets,
         "subset_size": subset_size,
     }
+
+
+def measure(observed: Observed) -> results.Result:
+    """KID of generated images to the real ones.
+
+    Raises:
+      ValueError: as `kid`, or there is no feature network.
+    """
+    network, settings = observed.seen_by(), observed.settings
+    found = kid(
+        observed.quality["real"]["features"],
+        observed.quality["generated"]["features"],
+        subsets=settings["kid_subsets"],
+        subset_size=settings["kid_subset_size"],
+        seed=observed.seed,
+    )
+    row = results.Row({"mean": 1000 * found["mean"]}, 1000 * found["deviation"])
+    return results.Result(
+        title=TITLE,
+        unit="x 1000",
+        better="lower",
+        protocol={
+            "subsets": found["subsets"],
+            "generated in each": found["subset_size"],
+            "real in each": found["subset_size"],
+            "kernel": "cubic polynomial",
+            **network.protocol(),
+            "seed": observed.seed,
+        },
+        columns=("mean",),
+        rows={results.Source("generated"): row},
+    )

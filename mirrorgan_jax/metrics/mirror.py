@@ -8,6 +8,12 @@ that only games its STREAM is told by the gap between the two.
 
 import numpy as np
 
+from mirrorgan_jax.metrics import result as results
+from mirrorgan_jax.metrics.observed import Observed
+
+TITLE = "Mirror accuracy"
+_COLUMNS = ("survived", "contradicted", "unsaid", "agreement", "words")
+
 
 def survival(asked, said):
     """What redescriptions keep of what captions asked for.
@@ -65,3 +71,95 @@ def word_choices(log_probs, groups):
         [np.exp(log_probs[:, list(group)]).sum(1) for group in groups], 1
     )
     return weights.argmax(1)
+
+
+def _stated(observed, ids):
+    """{attribute: value} of what token ids say."""
+    said = observed.truth.find(observed.vocab.decode(ids))
+    return {mention.attribute: mention.value for mention in said}
+
+
+def _words_right(observed, log_probs):
+    """Share of the captions' attribute words that the captioner would choose too."""
+    truth, vocab = observed.truth, observed.vocab
+    # Token ids of each value of an attribute, among the words of the vocabulary.
+    groups = {
+        attribute: [
+            [vocab.id(word) for word in truth.synonyms[value] if word in vocab]
+            for value in values
+        ]
+        for attribute, values in truth.values.items()
+    }
+    right = total = 0
+    for tokens, scores in zip(observed.tokens, log_probs, strict=False):
+        for mention in truth.find(vocab.decode(tokens).split()):
+            meanings = groups[mention.attribute]
+            if not all(meanings):
+                continue  # a value that no caption of this data set names
+            choice = word_choices(scores[mention.position][None], meanings)[0]
+            right += truth.values[mention.attribute][choice] == mention.value
+            total += 1
+    return right / total if total else float("nan")
+
+
+def measure(observed: Observed) -> results.Result | None:
+    """What every captioner's redescriptions keep of the captions, in %.
+
+    Returns:
+      None where no truth is known, or no captioner.
+
+    Raises:
+      ValueError: the captions mention no attribute.
+    """
+    found = observed.redescriptions
+    if observed.truth is None or not found:
+        return None
+    asked = [_stated(observed, tokens) for tokens in observed.tokens]
+
+    def kept(ids):
+        said = [
+            _stated(observed, redescribed[:length])
+            for redescribed, length in zip(ids, observed.length, strict=False)
+        ]
+        values = survival(asked[: len(said)], said)
+        return {name: 100 * values[name] for name in _COLUMNS[:-1]}
+
+    rows = {}
+    for judge, sides in found.items():
+        for images, values in sides.items():
+            words = 100 * _words_right(observed, values["log_probs"])
+            rows[results.Source(images, judge)] = results.Row(
+                {**kept(values["ids"]), "words": words}
+            )
+    judge = next(iter(found))
+    # Log-probabilities follow the captions they were made with: no value of "words".
+    rows[results.Source("generated from other captions", judge)] = results.Row(
+        kept(found[judge]["generated"]["ids"][observed.mismatched])
+    )
+    return results.Result(
+        title=TITLE,
+        unit="%",
+        better="higher",
+        protocol=_protocol(observed),
+        columns=_COLUMNS,
+        rows=rows,
+    )
+
+
+def _protocol(observed):
+    said = ", ".join(
+        f"{name} {values['matched']:.2f} on matched and {values['shuffled']:.2f} on"
+        " shuffled real images"
+        for name, values in observed.cross_entropies.items()
+    )
+    return {
+        **observed.counts(),
+        "redescription": "greedy, as many words as the caption; both are parsed",
+        "survived, contradicted, unsaid": "shares of the attributes asked for that are"
+        " said again, said with another value, not said",
+        "agreement": "of what both speak of, the share that agrees",
+        "words": "at the caption's own attribute words, after the words before them,"
+        " the share of values that the captioner would choose",
+        "held-out captioner": "another trunk and seed, and no generator has seen it",
+        "cross entropies": f"nats a word, {said}",
+    }

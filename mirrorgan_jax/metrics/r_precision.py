@@ -7,6 +7,10 @@ caption is among the k nearest.
 
 import numpy as np
 
+from mirrorgan_jax.metrics import result as results
+from mirrorgan_jax.metrics.observed import Observed
+
+TITLE = "R-precision"
 _CHUNK_ELEMENTS = 1 << 24  # float64 pool codes held at once, 128 MiB
 
 
@@ -148,3 +152,52 @@ def r_precision(image_codes, sentence_codes, pools, *, ks=(1, 2, 3), folds=10, s
     result["num_images"] = int(ranks.size)
     result["pool_size"] = int(np.shape(pools)[1])
     return result
+
+
+def measure(observed: Observed) -> results.Result:
+    """R-precision among captions of other images."""
+    return among(observed, TITLE, observed.pools, "captions of other test images")
+
+
+def among(observed, title, pools, distractors) -> results.Result:
+    """R-precision of generated and real images, and of images of other captions.
+
+    Args:
+      observed: the `Observed`.
+      title: of the result.
+      pools: [n, P] caption numbers, the own one first.
+      distractors: what the others are.
+    """
+    generated, folds = observed.codes["generated"], observed.settings["folds"]
+    sources = {
+        **observed.codes,
+        "generated from other captions": generated[observed.mismatched],
+    }
+    rows = {}
+    for images, codes in sources.items():
+        found = r_precision(
+            codes, observed.sentences, pools[: len(codes)],
+            folds=folds, seed=observed.seed,
+        )  # fmt: skip
+        values = {name: 100 * found[name] for name in ("top1", "top2", "top3")}
+        values["standard error"] = 100 * found["standard_error"]
+        deviation = found.get("fold_deviation")
+        rows[results.Source(images)] = results.Row(
+            values, None if deviation is None else 100 * deviation
+        )
+    return results.Result(
+        title=title,
+        unit="%",
+        better="higher",
+        protocol={
+            **observed.counts(),
+            "pool": pools.shape[1],
+            "distractors": distractors,
+            "similarity": "cosine",
+            **observed.judge,
+            "deviation": f"over {folds} folds, where there are so many images",
+            "seed": observed.seed,
+        },
+        columns=("top1", "top2", "top3"),
+        rows=rows,
+    )

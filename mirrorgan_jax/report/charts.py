@@ -25,15 +25,8 @@ _GROUPS = {
 }
 
 
-def number(value):
-    """A number as text of four digits; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return f"{value:.4g}"
-
-
 def short(value):
-    """A tick's label: 1500 as 1.5k, 2000000 as 2M."""
+    """A short label: 1500 as 1.5k, 2000000 as 2M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.4g}{letter}"
@@ -133,7 +126,7 @@ def _curve(index, name, points, across, up):
         kind = "dot" if len(points) > 40 and len(part) > 1 else "dot seen"
         for x, y in part:
             place = f'cx="{across(x):.1f}" cy="{up(y):.1f}" r="3"'
-            label = f"{html.escape(name)}: {number(y)} at {x:,}"
+            label = f"{html.escape(name)}: {short(y)} at {x:,}"
             lines.append(
                 f'<circle class="{kind} {color}" {place}><title>{label}</title>'
                 "</circle>"

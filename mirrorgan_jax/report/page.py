@@ -10,11 +10,15 @@ import base64
 import datetime
 import io
 import json
+import math
+import statistics
 import sys
 
 import jinja2
 from etils import epath
 
+from mirrorgan_jax.metrics import result
+from mirrorgan_jax.metrics.result import Refused, Result, Row
 from mirrorgan_jax.report import charts
 from mirrorgan_jax.report import paper as published
 from mirrorgan_jax.settings import base as configs
@@ -59,26 +63,25 @@ def _contents(workdir):
     folder = workdir / "report"
     config = _config(workdir)
     dataset = config.data.name if config is not None else None
-    evaluation = _json(folder / "evaluation.json")
+    evaluation, missing = _evaluation(folder / "evaluation.json")
     run = _json(folder / "run.json")
     rows = metric_log.read_metrics(workdir)
     grids = _grids(workdir / "samples")
-    metrics = {
-        key: _entry(key, entry) for key, entry in _dict(evaluation, "metrics").items()
-    }
+    metrics = evaluation.metrics if evaluation else {}
     return {
         "title": workdir.name,
         "facts": _facts(config, evaluation, rows),
-        "protocol": evaluation.get("protocol"),
+        "protocol": result.protocol_text(evaluation.protocol) if evaluation else "",
+        "missing": missing,
         "headlines": [
-            _headline(key, entry, dataset)
-            for key, entry in metrics.items()
-            if "rows" in entry
+            _headline(key, found, dataset)
+            for key, found in metrics.items()
+            if isinstance(found, Result)
         ],
         "final": _picture(grids[-1][1], _PICTURE_BYTES) if grids else None,
         "stages": _picture(folder / "stages.png", _PICTURE_BYTES),
         "redescription": _picture(folder / "redescription.png", _PICTURE_BYTES),
-        "tables": [_table(key, entry, dataset) for key, entry in metrics.items()],
+        "tables": [_table(key, found, dataset) for key, found in metrics.items()],
         "curves": charts.training_charts(rows),
         "timeline": _timeline(grids),
         "times": _times(_dict(run, "stages"), rows),
@@ -103,12 +106,15 @@ def _dict(values, key):
     return found if isinstance(found, dict) else {}
 
 
-def _entry(key, entry):
-    """A metric's entry; in place of one of another form, what is wrong with it."""
-    rows = entry.get("rows", {}) if isinstance(entry, dict) else None
-    if isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values()):
-        return entry
-    return {"title": key, "refused": "report/evaluation.json holds no table of it"}
+def _evaluation(path):
+    """(evaluation or None, why there are no numbers)."""
+    try:
+        found = result.read(path)
+    except ValueError as error:
+        return None, str(error)
+    if found is None:
+        return None, "this run has no report/evaluation.json"
+    return found, "no measure could be taken"
 
 
 def _config(workdir):
@@ -125,114 +131,80 @@ def _facts(config, evaluation, rows):
     if config is not None:
         facts += [("preset", config.preset), ("data set", config.data.name)]
         facts += [("seed", config.seed)]
-    if isinstance(evaluation.get("step"), int):
-        facts.append(("evaluated at step", f"{evaluation['step']:,}"))
+    if evaluation:
+        facts.append(("evaluated at step", f"{evaluation.step:,}"))
     elif rows:
         facts.append(("trained to", f"{rows[-1]['stage']} step {rows[-1]['step']:,}"))
     now = datetime.datetime.now(datetime.UTC)
     return [*facts, ("written", f"{now:%Y-%m-%d %H:%M} UTC")]
 
 
-def _number(value):
-    """A table's number: two digits behind the point, or four significant ones."""
-    if not isinstance(value, int | float):
-        return "–" if value in (None, "") else str(value)
-    usual = value == 0 or 0.1 <= abs(value) < 10_000
-    return f"{value:.2f}" if usual else charts.number(value)
-
-
-def _cell(row, column, first):
-    """A row's number in a column; its deviation belongs to the first one."""
-    text = _number(row.get(column))
-    if column == first and row.get("deviation") is not None:
-        text += f" ± {_number(row['deviation'])}"
-    return text
-
-
-def _columns(entry):
-    """Columns of an entry: those it names, then what else its rows hold."""
-    columns = list(entry.get("columns", []))
-    for row in entry["rows"].values():
-        columns += [name for name in row if name not in (*columns, "deviation")]
-    return columns
-
-
 def _paper_row(key, dataset, columns):
-    """The paper's values as a row, empty where it has none for the data set."""
+    """The paper's values as a row, None where it has none for the data set."""
     values = published.MIRRORGAN.get(dataset, {}).get(key, ())
-    if key == "inception_score" and values and columns:
-        return {columns[0]: values[0], "deviation": values[1]}
-    return dict(zip(columns, values, strict=False))
+    if not values:
+        return None
+    if key == "inception_score":
+        return Row({columns[0]: values[0]}, values[1])
+    return Row(dict(zip(columns, values, strict=False)))
 
 
-def _table(key, entry, dataset):
+def _table(key, found, dataset):
     """A metric's table, or why it was refused."""
-    table = {
-        "key": key,
-        "title": entry.get("title", key),
-        "unit": entry.get("unit", ""),
-        "better": entry.get("better"),
-        "protocol": entry.get("protocol"),
-        "refused": entry.get("refused"),
-        "columns": [],
-        "rows": [],
+    if isinstance(found, Refused):
+        return {"title": found.title, "refused": found.reason}
+    columns, rows = found.all_columns(), dict(found.rows)
+    if paper := _paper_row(key, dataset, columns):
+        rows["MirrorGAN, paper"] = paper
+    return {
+        "title": found.title,
+        "unit": found.unit,
+        "better": found.better,
+        "protocol": result.protocol_text(found.protocol),
+        "columns": columns,
+        "rows": [
+            (str(source), [result.cell(row, column, columns) for column in columns])
+            for source, row in rows.items()
+        ],
     }
-    if "rows" in entry:
-        columns = _columns(entry)
-        rows = dict(entry["rows"])
-        if paper := _paper_row(key, dataset, columns):
-            rows["MirrorGAN, paper"] = paper
-        table["columns"] = columns
-        table["rows"] = [
-            (name, [_cell(row, column, columns[0]) for column in columns])
-            for name, row in rows.items()
-        ]
-    return table
 
 
-def _of(entry, source):
-    """(name, row) that speaks of a source, such as "generated"; the last of several,
-    which is the judge furthest from training."""
-    found = [
-        (name, row)
-        for name, row in entry["rows"].items()
-        if name.partition(",")[0] == source
-    ]
-    return found[-1] if found else ("", {})
+def _of(found, images):
+    """(judge, row) of some images; of several the last judge, which is the one
+    furthest from training."""
+    rows = [(s.judge, row) for s, row in found.rows.items() if s.images == images]
+    return rows[-1] if rows else ("", None)
 
 
-def _headline(key, entry, dataset):
+def _headline(key, found, dataset):
     """A metric's first number of generated images beside real ones and the paper's."""
-    columns = _columns(entry)
-    first = columns[0] if columns else ""
+    columns = found.columns
     # The parts of a bird are equals: their mean stands for them.
     mean = key == "attributes"
 
     def shown(row):
-        known = [row[c] for c in columns if row.get(c) is not None]
-        if mean and known:
-            return _number(sum(known) / len(known))
-        return _cell(row, first, first)
+        if not mean:
+            return result.cell(row, columns[0], columns)
+        return result.number(
+            statistics.fmean(row.values.get(name, math.nan) for name in columns)
+        )
 
-    name, generated = _of(entry, "generated")
-    _, real = _of(entry, "real")
+    judge, generated = _of(found, "generated")
+    _, real = _of(found, "real")
     paper = _paper_row(key, dataset, columns)
     known = any(key in values for values in published.MIRRORGAN.values())
     elsewhere = "other data" if known else "does not report it"
-    judge = name.partition(", ")[2]
+    name = f"mean of {len(columns)}" if mean else columns[0]
     return {
-        "key": key,
-        "title": entry.get("title", key),
+        "title": found.title,
         "detail": ", ".join(
-            text
-            for text in (f"mean of {len(columns)}" if mean else first, judge)
-            if text not in ("", "value", "mean")
+            text for text in (name, judge) if text not in ("", "value", "mean")
         ),
-        "value": shown(generated),
-        "unit": entry.get("unit", ""),
-        "better": entry.get("better"),
+        "value": shown(generated) if generated else "–",
+        "unit": found.unit,
+        "better": found.better,
         "real": shown(real) if real else None,
-        "paper": _cell(paper, first, first) if paper else elsewhere,
+        "paper": shown(paper) if paper else elsewhere,
     }
 
 
@@ -300,8 +272,8 @@ def _times(stages, rows):
         pace, seconds = found.get("seconds_per_step"), found.get("seconds")
         clock = datetime.timedelta(seconds=round(seconds or 0))
         steps = f"{last[stage]:,}" if stage in last else "–"
-        rate = _number(1 / pace if pace else None)
-        images = _number(found.get("images_per_second"))
+        rate = result.number(1 / pace if pace else None)
+        images = result.number(found.get("images_per_second"))
         wall = "–" if seconds is None else str(clock)
         table.append((stage, steps, rate, images, wall))
     return table

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import statistics
 
+from mirrorgan_jax.metrics.result import Evaluation, Refused, Source
 from mirrorgan_jax.report import paper as published
 from mirrorgan_jax.settings import variants
 
@@ -15,15 +16,15 @@ class Measure:
     Attributes:
       key: name of the column in the CSV.
       title: name of the column in Markdown, with its unit.
-      entry: name of the entry of `evaluation.json`.
-      column: of the entry's rows; "" is the mean over all its columns.
-      judge: whose row it is, where the entry has rows of several captioners.
+      metric: name of the metric in an evaluation.
+      column: of its rows; "" is the mean over all its columns.
+      judge: whose row it is, where there are rows of several captioners.
       drawn: measured on drawn birds alone; without any value there is no column.
     """
 
     key: str
     title: str
-    entry: str
+    metric: str
     column: str = ""
     judge: str = ""
     drawn: bool = False
@@ -138,7 +139,7 @@ def run_name(variant):
 class Outcome:
     """What became of one run: its evaluation, or a note why there is none."""
 
-    evaluation: dict | None = None
+    evaluation: Evaluation | None = None
     note: str = ""
 
 
@@ -158,12 +159,12 @@ class Line:
     Attributes:
       row: the `Row`.
       outcomes: {seed: `Outcome`}.
-      source: "generated" or "real", the images that were measured.
+      images: "generated" or "real", that were measured.
     """
 
     row: Row
     outcomes: dict
-    source: str = "generated"
+    images: str = "generated"
 
     def evaluations(self):
         """{seed: evaluation} of the seeds that have one, in order."""
@@ -175,32 +176,32 @@ class Line:
 
     def spread(self, measure):
         """(`Spread` or None, reasons why seeds have no value) of a measure."""
-        found = [read(e, measure, self.source) for e in self.evaluations().values()]
+        found = [read(e, measure, self.images) for e in self.evaluations().values()]
         values = [value for value, _ in found if value is not None]
         reasons = list(dict.fromkeys(reason for _, reason in found if reason))
         return aggregate(values), reasons
 
 
-def read(evaluation, measure, source="generated"):
+def read(evaluation, measure, images="generated"):
     """(number, "") of an evaluation, or (None, reason).
 
     Args:
-      evaluation: what `evaluation.json` holds.
+      evaluation: the `Evaluation`.
       measure: the `Measure`.
-      source: "generated" or "real".
+      images: "generated" or "real".
     """
-    entry = evaluation["metrics"].get(measure.entry)
-    if entry is None:
-        return None, f"the evaluation has no {measure.entry}"
-    if "refused" in entry:
-        return None, entry["refused"]
-    name = f"{source}, {measure.judge}" if measure.judge else source
-    if name not in entry["rows"]:
-        return None, f"{measure.entry} has no row of {name}"
-    columns = [measure.column] if measure.column else entry["columns"]
-    values = [entry["rows"][name].get(column) for column in columns]
+    found = evaluation.metrics.get(measure.metric)
+    if found is None:
+        return None, f"the evaluation has no {measure.metric}"
+    if isinstance(found, Refused):
+        return None, found.reason
+    source = Source(images, measure.judge)
+    if source not in found.rows:
+        return None, f"{measure.metric} has no row of {source}"
+    columns = [measure.column] if measure.column else found.columns
+    values = [found.rows[source].values.get(column) for column in columns]
     if any(value is None or not math.isfinite(value) for value in values):
-        return None, f"{measure.entry} of {name} is not finite"
+        return None, f"{measure.metric} of {source} is not finite"
     return statistics.fmean(values), ""
 
 

@@ -3,14 +3,10 @@
 import csv
 import io
 import math
-import re
 
+from mirrorgan_jax.metrics import result
+from mirrorgan_jax.metrics.result import Result
 from mirrorgan_jax.report import paper, results
-
-
-def _number(value, deviation=None):
-    spread = "" if deviation is None else f" ± {deviation:.2f}"
-    return f"{value:.2f}{spread}"
 
 
 class _Footnotes:
@@ -31,14 +27,14 @@ def _ours(line, measure, footnotes):
     if not line.outcomes and not line.row.variant:
         return "–"
     spread, reasons = line.spread(measure)
-    if line.source == "real" and spread is None:
+    if line.images == "real" and spread is None:
         return "–"  # FID and KID compare with the real images themselves
     total = len(line.evaluations())
     marks = footnotes.mark(reasons)
     if spread is None:
         return f"not measured{marks}"
     part = "" if spread.count == total else f" ({spread.count} of {total})"
-    return _number(spread.mean, spread.deviation) + part + marks
+    return result.with_deviation(spread.mean, spread.deviation) + part + marks
 
 
 def _seeds(line):
@@ -67,7 +63,7 @@ def grid(header, rows):
 
 def _paper(row, dataset, key):
     value = row.paper.get(dataset, {}).get(key)
-    return "–" if value is None else _number(*value)
+    return "–" if value is None else result.with_deviation(*value)
 
 
 def beside_paper(table, found, footnotes):
@@ -89,8 +85,8 @@ def beside_paper(table, found, footnotes):
 
 def all_measures(found, footnotes):
     """Every measure of our own runs, as Markdown."""
-    entries = {n for x in found for e in x.evaluations().values() for n in e["metrics"]}
-    measures = [m for m in results.MEASURES if not m.drawn or m.entry in entries]
+    measured = {n for x in found for e in x.evaluations().values() for n in e.metrics}
+    measures = [m for m in results.MEASURES if not m.drawn or m.metric in measured]
     rows = [
         [line.row.title, *(_ours(line, measure, footnotes) for measure in measures)]
         for line in found
@@ -166,9 +162,9 @@ def order(table, found, dataset):
             pairs.append(
                 (
                     f"{above} over {below}",
-                    f"{value[above] - value[below]:+.2f}",
-                    "–" if ours is None else f"{ours:+.2f}",
-                    "–" if error is None else f"{error:.2f}",
+                    result.number(value[above] - value[below], sign=True),
+                    result.number(ours, sign=True),
+                    result.number(error),
                     verdicts[-1],
                 )
             )
@@ -185,51 +181,37 @@ def order(table, found, dataset):
     return "\n\n".join(parts)
 
 
-# What may differ from seed to seed: the seed, and what was trained under it.
-_OF_THE_SEED = re.compile(r"seed \d+|weights \w+|-?\d+\.\d+")
-
-
-def _texts(found):
-    """{title of a protocol: [(row, seed, text)]} of all generated images."""
-    texts = {}
+def _protocols(found):
+    """{title of a protocol: [(row, seed, protocol)]} of all generated images."""
+    every = {}
+    used = {measure.metric for measure in results.MEASURES}
     for line in found:
-        if line.source != "generated":
+        if line.images != "generated":
             continue
         for seed, evaluation in line.evaluations().items():
             where = (line.row.title, seed)
-            texts.setdefault("images", []).append((*where, evaluation["protocol"]))
-            for name, entry in evaluation["metrics"].items():
-                used = any(m.entry == name for m in results.MEASURES)
-                if used and "protocol" in entry:
-                    item = (*where, entry["protocol"])
-                    texts.setdefault(entry["title"], []).append(item)
-    return texts
-
-
-def _difference(text, other):
-    """Parts of a protocol that another one lacks, and the other's."""
-    parts, others = (re.split(r"[;,] ", t) for t in (text, other))
-    new = ", ".join(part for part in parts if part not in others)
-    old = ", ".join(part for part in others if part not in parts)
-    return f"{new or 'nothing'!r} instead of {old or 'nothing'!r}"
+            every.setdefault("images", []).append((*where, evaluation.protocol))
+            for name, metric in evaluation.metrics.items():
+                if name in used and isinstance(metric, Result):
+                    item = (*where, metric.protocol)
+                    every.setdefault(metric.title, []).append(item)
+    return every
 
 
 def protocols(found):
     """The protocol of every number once, and where rows differ from it."""
     parts = []
-    for title, items in _texts(found).items():
-        row, seed, text = items[0]
-        shown = [f"- {title} ({row}, seed {seed}): {text}"]
+    for title, items in _protocols(found).items():
+        row, seed, protocol = items[0]
+        shown = [f"- {title} ({row}, seed {seed}): {result.protocol_text(protocol)}"]
         firsts = {}
         for name, number, other in items:
             # Rows of one seed share STEM and STREAM: there nothing may differ.
-            first = firsts.setdefault(number, other)
-            differs = other != first
+            first, ignored = firsts.setdefault(number, other), ()
             if other is first:
-                first = text
-                differs = _OF_THE_SEED.sub("", other) != _OF_THE_SEED.sub("", text)
-            if differs:
-                shown.append(f"  - {name}, seed {number}: {_difference(other, first)}")
+                first, ignored = protocol, result.OF_THE_SEED
+            if differs := result.difference(other, first, ignored=ignored):
+                shown.append(f"  - {name}, seed {number}: {differs}")
         parts.append("\n".join(shown))
     return "\n".join(parts)
 
@@ -295,11 +277,11 @@ def csv_text(number, outcomes):
             numbers = [None] * len(results.MEASURES)
             if outcome.evaluation is not None:
                 numbers = [
-                    results.read(outcome.evaluation, measure, line.source)[0]
+                    results.read(outcome.evaluation, measure, line.images)[0]
                     for measure in results.MEASURES
                 ]
             writer.writerow(
-                [*front, line.source, seed, "value", outcome.note, *numbers]
+                [*front, line.images, seed, "value", outcome.note, *numbers]
             )
         spreads = [line.spread(measure)[0] for measure in results.MEASURES]
         if any(spreads):
@@ -308,5 +290,5 @@ def csv_text(number, outcomes):
                 ("count", "count"),
             ):  # fmt: skip
                 numbers = [getattr(spread, field, None) for spread in spreads]
-                writer.writerow([*front, line.source, "", statistic, "", *numbers])
+                writer.writerow([*front, line.images, "", statistic, "", *numbers])
     return out.getvalue()

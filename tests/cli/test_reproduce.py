@@ -12,6 +12,7 @@ from support import command, evaluations, tiny_config
 
 from mirrorgan_jax import run as runs
 from mirrorgan_jax.cli import reproduce
+from mirrorgan_jax.metrics import result
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.workdir import layout
@@ -56,7 +57,7 @@ class _Runs:
                 path = Path(workdir) / "report" / "evaluation.json"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 step = config.gan.num_steps
-                path.write_text(json.dumps(evaluations.evaluation(step=step)))
+                path.write_text(result.dumps(evaluations.evaluation(step=step)))
             else:
                 self._steps[workdir, stage] = config[stage].num_steps
 
@@ -189,13 +190,27 @@ def test_evaluation_of_an_earlier_step_does_not_count(tmp_path, config, fake):
     assert _row(path, "MirrorGAN, lambda 5")[-1] == "1"
 
 
+def test_evaluation_of_an_earlier_version_is_made_again(tmp_path, config, fake):
+    path = reproduce.sweep(config, tmp_path, 3, rows=("lambda_5",))
+    file = tmp_path / "seed0" / "lambda_5" / "report" / "evaluation.json"
+    old = {"step": 30, "protocol": "few", "metrics": {"fid": {"title": "FID"}}}
+    file.write_text(json.dumps(old))
+    reproduce.sweep(config, tmp_path, 3, only_collect=True)
+    row = _row(path, "MirrorGAN, lambda 5")
+    assert row[-1] == "0; seed 0 evaluated by an earlier version"
+    fake.calls.clear()
+    reproduce.sweep(config, tmp_path, 3, rows=("lambda_5",))
+    assert fake.calls == ["seed0/lambda_5"]
+    assert _row(path, "MirrorGAN, lambda 5")[-1] == "1"
+
+
 def test_best_checkpoint_may_be_of_an_earlier_step(tmp_path, config, fake, monkeypatch):
     best = types.SimpleNamespace(best_step=lambda: 20, close=lambda: None)
     monkeypatch.setattr(layout, "opened", lambda folder, stage: best)
     config.weights.checkpoint = "best"
     reproduce.sweep(config, tmp_path, 3, rows=("lambda_5",))
     file = tmp_path / "seed0" / "lambda_5" / "report" / "evaluation.json"
-    file.write_text(json.dumps(evaluations.evaluation(step=20)))
+    file.write_text(result.dumps(evaluations.evaluation(step=20)))
     path = reproduce.sweep(config, tmp_path, 3, only_collect=True)
     assert _row(path, "MirrorGAN, lambda 5")[-1] == "1"
     # Another step is the best since: the evaluation speaks of an older one.

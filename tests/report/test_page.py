@@ -9,7 +9,10 @@ from html import parser
 import numpy as np
 import pytest
 from PIL import Image
+from support import evaluations
 
+from mirrorgan_jax.metrics import result
+from mirrorgan_jax.metrics.result import Evaluation, Refused
 from mirrorgan_jax.report import page as report
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.workdir import checkpoints, metric_log
@@ -53,22 +56,18 @@ def _picture(path, size=(60, 40), noise=False):
 def _evaluation(workdir, metrics):
     path = workdir / "report" / "evaluation.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"step": 30, "protocol": "few", "metrics": metrics}))
+    path.write_text(result.dumps(Evaluation(30, {"images": "few"}, metrics)))
 
 
-def _entry(**other):
-    return {
-        "title": "R-precision",
-        "unit": "%",
-        "better": "higher",
-        "protocol": "8 images of one kind",
-        "columns": ["top1", "top2", "top3"],
-        "rows": {
-            "generated": {"top1": 58.21, "top2": 66.0, "top3": 71, "deviation": 2.04},
-            "real": {"top1": 72.0, "top2": None, "top3": float("nan")},
-        },
-        **other,
+def _r_precision(rows=None, **changes):
+    rows = rows or {
+        "generated": ([58.21, 66.0, 71], 2.04),
+        "real": [72.0, float("inf"), float("nan")],
     }
+    return evaluations.result(
+        "R-precision", ["top1", "top2", "top3"], rows, unit="%",
+        **{"protocol": {"images": 8, "kind": "one"}} | changes,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -122,27 +121,28 @@ def test_page_needs_nothing_else(tmp_path):
 
 def test_metrics_stand_with_protocol_and_deviation(tmp_path, settings):
     del settings
-    other = {"rows": {"generated": {"a": 0.01234, "b": 123456.0}}}
-    _evaluation(tmp_path, {"r_precision": _entry(), "unknown": other})
+    other = evaluations.result("unknown", ["a", "b"], {"generated": [0.01234, 123456]})
+    _evaluation(tmp_path, {"r_precision": _r_precision(), "unknown": other})
     page = _Page(report.write(tmp_path))
     text = page.text("metrics")
     assert "generated 58.21 ± 2.04 66.00 71.00 real 72.00 – –" in text
-    assert "Protocol: 8 images of one kind" in text
-    assert "unknown images a b generated 0.01234 1.235e+05" in text
+    assert "Protocol: images: 8; kind: one" in text
+    assert "unknown higher is better images a b generated 0.012 1.235e+05" in text
     head = page.text("headlines")
+    assert "images: few" in head
     assert "58.21 ± 2.04 % real images: 72.00 paper: other data" in head
     assert "paper: does not report it" in head
 
 
 def test_what_rows_hold_beyond_the_columns_is_shown(tmp_path):
-    entry = _entry(rows={"generated": {"top1": 1.5, "standard error": 0.25}})
-    _evaluation(tmp_path, {"r_precision": entry})
+    found = _r_precision({"generated": {"top1": 1.5, "standard error": 0.25}})
+    _evaluation(tmp_path, {"r_precision": found})
     text = _Page(report.write(tmp_path)).text("metrics")
     assert "top1 top2 top3 standard error generated 1.50 – – 0.25" in text
 
 
 def test_refused_metric_gives_its_reason(tmp_path):
-    _evaluation(tmp_path, {"kid": {"title": "KID", "refused": "only 8 images"}})
+    _evaluation(tmp_path, {"kid": Refused("KID", "only 8 images")})
     page = _Page(report.write(tmp_path))
     assert "KID Not measured: only 8 images" in page.text("metrics")
     assert "KID" not in page.text("headlines")
@@ -155,10 +155,9 @@ def test_refused_metric_gives_its_reason(tmp_path):
 def test_paper_stands_beside_the_same_data_only(
     tmp_path, settings, name, precision, score
 ):
-    rows = {"generated": {"mean": 4.0}}
     metrics = {
-        "r_precision": _entry(),
-        "inception_score": {"title": "IS", "columns": ["mean"], "rows": rows},
+        "r_precision": _r_precision(),
+        "inception_score": evaluations.result("IS", ["mean"], {"generated": [4.0]}),
     }
     _evaluation(tmp_path, metrics)
     settings.data.name = name
@@ -174,30 +173,33 @@ def test_paper_stands_beside_the_same_data_only(
 
 def test_headlines_take_the_independent_judge_and_the_mean_of_parts(tmp_path):
     mirror = {
-        "generated, STREAM": {"survived": 50.0},
-        "real, STREAM": {"survived": 60.0},
-        "generated, held-out captioner": {"survived": 40.0},
-        "real, held-out captioner": {"survived": 70.0},
-        "generated from other captions, STREAM": {"survived": 10.0},
+        ("generated", "STREAM"): [50.0],
+        ("real", "STREAM"): [60.0],
+        ("generated", "held-out captioner"): [40.0],
+        ("real", "held-out captioner"): [70.0],
+        ("generated from other captions", "STREAM"): [10.0],
     }
-    parts = {"generated": {"body": 50.0, "wing": 20.0}}
+    parts = {"generated": [50.0, 20.0]}
     _evaluation(
         tmp_path,
         {
-            "mirror": {"title": "Mirror", "rows": mirror},
-            "attributes": {"title": "Attributes", "rows": parts},
+            "mirror": evaluations.result("Mirror", ["survived"], mirror),
+            "attributes": evaluations.result("Attributes", ["body", "wing"], parts),
         },
     )
     head = _Page(report.write(tmp_path)).text("headlines")
     assert "(survived, held-out captioner) 40.00 real images: 70.00" in head
     assert "(mean of 2) 35.00" in head
+    assert "generated, STREAM 50.00" in _Page(report.write(tmp_path)).text("metrics")
 
 
 def test_everything_from_outside_is_escaped(tmp_path, settings):
     settings.data.source = _EVIL
-    entry = _entry(title=_EVIL, protocol=_EVIL, columns=[_EVIL], unit=_EVIL)
-    entry["rows"] = {_EVIL: {_EVIL: _EVIL}, "generated": {_EVIL: 1.0}}
-    _evaluation(tmp_path, {_EVIL: entry, "kid": {"title": "KID", "refused": _EVIL}})
+    found = evaluations.result(
+        _EVIL, [_EVIL], {_EVIL: [1.0], ("generated", _EVIL): [2.0]}, unit=_EVIL,
+        better=_EVIL, protocol={_EVIL: _EVIL},
+    )  # fmt: skip
+    _evaluation(tmp_path, {_EVIL: found, "kid": Refused("KID", _EVIL)})
     run = {"versions": {_EVIL: _EVIL}, "hardware": {_EVIL: _EVIL}, "stages": {}}
     (tmp_path / "report" / "run.json").write_text(json.dumps(run))
     with metric_log.MetricLog(tmp_path, "gan", 0, events=False) as log:
@@ -279,16 +281,33 @@ def test_picture_cut_short_is_not_shown(tmp_path):
     assert not page.images()
 
 
-@pytest.mark.parametrize("evaluation", [[1], {"metrics": [1]}, {"metrics": None}])
-def test_evaluation_of_another_form_is_none(tmp_path, evaluation):
+@pytest.mark.parametrize(
+    ("evaluation", "reason"),
+    [
+        ([1], "holds no evaluation: "),
+        ({"metrics": [1]}, "holds no evaluation: "),
+        ({"metrics": None}, "holds no evaluation: "),
+        ({"metrics": {"fid": {"title": "FID", "rows": {}}}}, "by an earlier version: "),
+    ],
+)
+def test_evaluation_of_another_form_is_none_and_says_why(tmp_path, evaluation, reason):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "evaluation.json").write_text(json.dumps(evaluation))
-    assert "No numbers yet" in _Page(report.write(tmp_path)).text("headlines")
+    page = _Page(report.write(tmp_path))
+    said = f"{reason}`mirrorgan evaluate --workdir={tmp_path}` makes it anew."
+    assert said in page.text("headlines")
+    assert "not been evaluated" in page.text("metrics")
 
 
-@pytest.mark.parametrize("entry", [3, None, {"rows": [1]}, {"rows": {"real": 1.0}}])
-def test_metric_of_another_form_is_named_beside_the_others(tmp_path, entry):
-    _evaluation(tmp_path, {"fid": entry, "r_precision": _entry()})
+@pytest.mark.parametrize("changes", [3, None, {"rows": [1]}, {"columns": []}])
+def test_metric_of_another_form_is_named_beside_the_others(tmp_path, changes):
+    metrics = {"fid": evaluations.evaluation().metrics["fid"]}
+    _evaluation(tmp_path, metrics | {"r_precision": _r_precision()})
+    path = tmp_path / "report" / "evaluation.json"
+    found = json.loads(path.read_text())
+    entry = found["metrics"]["fid"]
+    found["metrics"]["fid"] = entry | changes if isinstance(changes, dict) else changes
+    path.write_text(json.dumps(found))
     page = _Page(report.write(tmp_path))
     text = page.text("metrics")
     assert "fid Not measured: report/evaluation.json holds no table of it" in text

@@ -6,6 +6,7 @@ import io
 import pytest
 from support import evaluations
 
+from mirrorgan_jax.metrics.result import Refused, Source
 from mirrorgan_jax.report import paper as published
 from mirrorgan_jax.report import results, tables
 from mirrorgan_jax.settings import variants
@@ -37,7 +38,8 @@ def test_grid_escapes_what_would_end_a_cell():
 
 def test_real_images_are_those_of_the_full_size():
     small, full = _outcome(), _outcome()
-    small.evaluation["metrics"]["inception_score"]["rows"]["real"]["mean"] = 2.0
+    score = small.evaluation.metrics["inception_score"]
+    score.rows[Source("real")].values["mean"] = 2.0
     runs = {"one_stage": {0: small, 1: small}, "mirrorgan": {0: full}}
     row = _cells(tables.markdown(1, runs, "cub"))["real test images"]
     assert row["Inception Score ours"] == "5.00 ± 4.24"  # 8 and 2
@@ -97,7 +99,7 @@ def test_real_images_bound_the_rows_and_attributes_are_a_mean():
 
 def test_only_drawn_birds_have_columns_of_their_truth():
     found = evaluations.evaluation()
-    del found["metrics"]["attributes"], found["metrics"]["mirror"]
+    del found.metrics["attributes"], found.metrics["mirror"]
     text = tables.markdown(1, {"attngan": {0: results.Outcome(found)}}, "cub")
     assert "attributes" not in text and "mirror %" not in text
     assert "other data" not in text
@@ -107,7 +109,7 @@ def test_refused_measure_is_a_gap_with_its_reason():
     found = _outcome()
     reason = "no network | give eval.inception"
     for name in ("inception_score", "fid"):
-        found.evaluation["metrics"][name] = {"title": name, "refused": reason}
+        found.evaluation.metrics[name] = Refused(name, reason)
     text = tables.markdown(1, {"attngan": {0: found, 1: _outcome()}}, "cub")
     row = _cells(text)["AttnGAN"]
     assert row["Inception Score ours"] == "3.00 (1 of 2) [1]"
@@ -180,27 +182,28 @@ def test_order_on_coco_is_that_of_its_column():
 
 def test_protocol_stands_once_and_differences_are_named():
     first, second, third = (_outcome() for _ in range(3))
-    entry = "metrics", "r_precision", "protocol"
-    for outcome, protocol in (
-        (first, "100 captions, weights abc, seed 0"),
-        (second, "99 captions, weights abc, seed 0"),
-        (third, "100 captions, weights def, seed 1"),
-    ):
-        outcome.evaluation[entry[0]][entry[1]][entry[2]] = protocol
+
+    def protocol(outcome, **values):
+        found = outcome.evaluation.metrics["r_precision"].protocol
+        found.clear()
+        found.update(values)
+
+    protocol(first, pool=100, weights="abc", seed=0)
+    protocol(second, pool=99, weights="abc", seed=0)
+    protocol(third, pool=100, weights="def", seed=1)
     runs = {"attngan": {0: first, 1: third}, "mirrorgan": {0: second}}
     text = _section(tables.markdown(2, runs, "cub"), "## Protocols")
     assert text.count("R-precision") == 1
-    assert "'99 captions' instead of '100 captions'" in text
+    assert "R-precision (AttnGAN, seed 0): pool: 100; weights: abc; seed: 0" in text
+    assert "MirrorGAN, seed 0: pool 99 instead of 100" in text
     assert text.count("instead of") == 1  # another seed has another STEM
-    third.evaluation[entry[0]][entry[1]][entry[2]] = "100 captions, folds, seed 1"
+    protocol(third, pool=100, weights="def", folds=5, seed=1)
     text = tables.markdown(2, runs, "cub")
-    assert "AttnGAN, seed 1: 'folds" in text
+    assert "AttnGAN, seed 1: folds 5 instead of not said" in text
     # Weights that differ within one seed are a difference.
-    second.evaluation[entry[0]][entry[1]][entry[2]] = (
-        "100 captions, weights def, seed 0"
-    )
+    protocol(second, pool=100, weights="def", seed=0)
     text = tables.markdown(2, runs, "cub")
-    assert "MirrorGAN, seed 0: 'weights def' instead of 'weights abc'" in text
+    assert "MirrorGAN, seed 0: weights def instead of abc" in text
 
 
 def test_csv_has_a_line_for_each_seed_and_the_aggregates():

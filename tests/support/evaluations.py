@@ -1,48 +1,135 @@
-"""An `evaluation.json` as a run of toybirds writes it, with made-up numbers."""
+"""What a run of toybirds leaves behind, with made-up numbers; and what measures see."""
+
+import types
+
+import numpy as np
+
+from mirrorgan_jax import text
+from mirrorgan_jax.data.toybirds import birds, mentions
+from mirrorgan_jax.metrics import observed as observations
+from mirrorgan_jax.metrics.result import Evaluation, Result, Row, Source
+
+PARTS = ("body", "wing", "belly", "crown")
+TRUTH = types.SimpleNamespace(
+    parts=birds.PARTS,
+    values=birds.ATTRIBUTES,
+    synonyms=birds.SYNONYMS,
+    find=mentions.find,
+)
 
 
-def _entry(title, columns, rows):
-    return {
-        "title": title, "unit": "", "better": "higher", "protocol": f"{title}, seed 0",
-        "columns": columns, "rows": rows,
-    }  # fmt: skip
+def result(title, columns, rows, **changes):
+    """A `Result`; rows are {images or (images, judge): values or (values, deviation)},
+    values {column: number} or the numbers in the order of the columns."""
+
+    def row(values):
+        values, deviation = values if isinstance(values, tuple) else (values, None)
+        if not isinstance(values, dict):
+            values = dict(zip(columns, values, strict=False))
+        return Row(values, deviation)
+
+    fields = {"unit": "", "better": "higher", "protocol": {"seed": 0}} | changes
+    return Result(
+        title=title,
+        columns=tuple(columns),
+        rows={
+            Source(*((key,) if isinstance(key, str) else key)): row(values)
+            for key, values in rows.items()
+        },
+        **fields,
+    )
 
 
 def evaluation(step=30, top1=50.0, inception_score=3.0):
     """The evaluation after a step; top-1 in %, Inception Score."""
-    parts = ["body", "wing", "belly", "crown"]
-    said = ["survived", "contradicted"]
     metrics = {
-        "r_precision": _entry(
+        "r_precision": result(
             "R-precision", ["top1", "top2", "top3"],
-            {
-                "generated": {"top1": top1, "top2": 60.0, "top3": 70.0},
-                "real": {"top1": 90.0, "top2": 95.0, "top3": 97.0},
-            },
+            {"generated": [top1, 60.0, 70.0], "real": [90.0, 95.0, 97.0]},
         ),
-        "inception_score": _entry(
+        "inception_score": result(
             "Inception Score", ["mean"],
-            {
-                "generated": {"mean": inception_score, "deviation": 0.1},
-                "real": {"mean": 8.0, "deviation": 0.2},
-            },
+            {"generated": ([inception_score], 0.1), "real": ([8.0], 0.2)},
         ),
-        "fid": _entry("FID", ["value"], {"generated": {"value": 20.0}}),
-        "kid": _entry("KID", ["mean"], {"generated": {"mean": 5.0, "deviation": 1.0}}),
-        "attributes": _entry(
-            "Attribute accuracy", parts,
-            {
-                "generated": dict(zip(parts, (10.0, 20.0, 30.0, 40.0), strict=True)),
-                "real": dict.fromkeys(parts, 99.0),
-            },
+        "fid": result("FID", ["value"], {"generated": [20.0]}),
+        "kid": result("KID", ["mean"], {"generated": ([5.0], 1.0)}),
+        "attributes": result(
+            "Attribute accuracy", PARTS,
+            {"generated": [10.0, 20.0, 30.0, 40.0], "real": [99.0] * 4},
         ),
-        "mirror": _entry(
-            "Mirror accuracy", said,
+        "mirror": result(
+            "Mirror accuracy", ["survived", "contradicted"],
             {
-                "generated, STREAM": {"survived": 61.0, "contradicted": 9.0},
-                "real, STREAM": {"survived": 80.0, "contradicted": 4.0},
-                "generated, held-out captioner": {"survived": 44.0},
+                ("generated", "STREAM"): [61.0, 9.0],
+                ("real", "STREAM"): [80.0, 4.0],
+                ("generated", "held-out captioner"): [44.0],
             },
         ),
     }  # fmt: skip
-    return {"step": step, "protocol": "8 test images, seed 0", "metrics": metrics}
+    return Evaluation(step, {"test images": 8, "seed": 0}, metrics)
+
+
+def network(**changes):
+    """What a feature network says of itself."""
+    fields = {
+        "name": "toy", "weights": "0123456789abcdef", "resize": "none",
+        "num_classes": 3, "dim": 4, "background": False, "variables": {},
+        "apply": None,
+    }  # fmt: skip
+    return observations.features.FeatureNetwork(**fields | changes)
+
+
+def observed(images=40, repeats=1, **changes):
+    """An `Observed` of random numbers: some images with `repeats` captions each."""
+    rng = np.random.default_rng(0)
+    count = images * repeats
+
+    def sides(make):
+        return {"generated": make(count), "real": make(images)}
+
+    def head(n, classes=3):
+        logits = rng.normal(0, 2, (n, classes))
+        return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+
+    words = [word for said in TRUTH.synonyms.values() for word in said]
+    vocab = text.Vocabulary(["<end>", *"a bird with wings".split(), *words])
+    caption = vocab.encode("a red bird with blue wings")
+    tokens = np.tile(np.array([*caption, 0, 0], np.int32), (count, 1))
+    pools = np.stack([(np.arange(count) + k) % count for k in range(5)], 1)
+    fields = {
+        "data": "toybirds",
+        "seed": 0,
+        "settings": {
+            "folds": 10, "splits": 2, "kid_subsets": 3, "kid_subset_size": 20,
+            "reference": "", "classifier_steps": 2, "classifier_images": 8,
+        },
+        "class_ids": np.tile(np.arange(images) // 10, repeats),
+        "tokens": tokens,
+        "length": np.full(count, len(caption), np.int32),
+        "pools": pools,
+        "class_pools": pools,
+        "mismatched": np.roll(np.arange(count), -1),
+        "codes": sides(lambda n: rng.normal(size=(n, 6))),
+        "sentences": rng.normal(size=(count, 6)),
+        "judge": {"judge": "DAMSM", "weights": "abc"},
+        "network": network(),
+        "quality": sides(
+            lambda n: {"features": rng.normal(size=(n, 4)), "log_probs": (head(n),)}
+        ),
+        "crop": 32,
+        "attributes": sides(lambda n: {name: head(n, 9) for name in PARTS}),
+        "asked": {name: rng.integers(0, 9, count) for name in PARTS},
+        "redescriptions": {
+            "STREAM": sides(
+                lambda n: {
+                    "ids": tokens[:n],
+                    # Its choice is the caption's own word everywhere.
+                    "log_probs": np.log(np.eye(len(vocab))[tokens[:n]] + 1e-3),
+                }
+            )
+        },
+        "cross_entropies": {"STREAM": {"matched": 1.0, "shuffled": 1.5}},
+        "truth": TRUTH,
+        "vocab": vocab,
+    }  # fmt: skip
+    return observations.Observed(**fields | changes)

@@ -1,0 +1,83 @@
+"""What measures look at: what networks made of the images of an evaluation."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mirrorgan_jax import text
+from mirrorgan_jax.metrics import features
+
+# {"generated": of n images, one a caption; "real": of the images of the first rows}.
+Sides = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Observed:
+    """NumPy arrays and plain values; row i of all arrays is caption i.
+
+    Attributes:
+      data: name of the data set.
+      seed: of the run.
+      settings: the configuration's group `eval`, plain values.
+      class_ids: [n] classes of the images that the captions are of.
+      tokens: [n, T] int32 captions.
+      length: [n] int32.
+      pools: [n, P] caption numbers, the own one first, then those of other images.
+      class_pools: the same with captions of other classes; None where there are none.
+      mismatched: [n] for each row another one, of another class.
+      codes: `Sides` of [n, D] DAMSM codes of images.
+      sentences: [n, D] DAMSM codes of the captions.
+      judge: protocol of the DAMSM.
+      network: what Inception Score, FID and KID look through, or the sentence that
+        says why there is none.
+      quality: `Sides` of what it made of 8-bit images: {"features" [n, D],
+        "log_probs" tuple of [n, C]}; None without a network.
+      crop: pixels of the real images that it saw.
+      attributes: `Sides` of {attribute: [n, C] log-probabilities} that the classifier
+        reads from 8-bit images; None where no truth is known.
+      asked: {attribute: [n] number of the value that was drawn where the caption was
+        written}.
+      redescriptions: {captioner: `Sides` of {"ids" [n, T] greedy, "log_probs"
+        [n, T, V] of the caption's own words}}.
+      cross_entropies: {captioner: {"matched", "shuffled"} on real images, nats a word}.
+      truth: `data.datasets.Truth` or None.
+      vocab: the vocabulary.
+    """
+
+    data: str
+    seed: int
+    settings: Mapping[str, Any]
+    class_ids: np.ndarray
+    tokens: np.ndarray
+    length: np.ndarray
+    pools: np.ndarray
+    class_pools: np.ndarray | None
+    mismatched: np.ndarray
+    codes: Sides
+    sentences: np.ndarray
+    judge: Mapping[str, Any]
+    network: features.FeatureNetwork | str
+    quality: Sides | None
+    crop: int
+    attributes: Sides | None
+    asked: Mapping[str, np.ndarray]
+    redescriptions: Mapping[str, Sides]
+    cross_entropies: Mapping[str, Mapping[str, float]]
+    truth: Any
+    vocab: text.Vocabulary
+
+    def counts(self) -> dict[str, int]:
+        """How many images there are, as protocols say it."""
+        return {side: len(codes) for side, codes in self.codes.items()}
+
+    def seen_by(self) -> features.FeatureNetwork:
+        """The feature network.
+
+        Raises:
+          ValueError: there is none, and why.
+        """
+        if isinstance(self.network, str):
+            raise ValueError(self.network)
+        return self.network
