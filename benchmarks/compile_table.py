@@ -20,10 +20,6 @@ from mirrorgan_jax.losses import damsm
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import aot
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/cub.py")
-_TOPOLOGY = flags.DEFINE_string("topology", "v5e", "Kind of TPU chips.")
-_ROWS = flags.DEFINE_list("rows", ["8x1:16"], "DATAxSPATIAL:BATCH, ...")
-_DAMSM = flags.DEFINE_boolean("damsm", False, "The DAMSM loss instead of the step.")
 _REGIONS = 289
 
 # Sides of the slices by number of chips.
@@ -62,24 +58,30 @@ def _mebibytes(size):
     return f"{found} MiB" if found else "under 1 MiB"
 
 
-def _row(name):
-    """One line of the table."""
+def row(name, config, *, topology, only_damsm):
+    """One line of the table.
+
+    Args:
+      name: DATAxSPATIAL:BATCH.
+      config: the configuration.
+      topology: kind of TPU chips.
+      only_damsm: the DAMSM loss instead of the step.
+    """
     shape, batch = name.split(":")
     data, spatial = (int(n) for n in shape.split("x"))
-    config = _CONFIG.value.copy_and_resolve_references()
+    config = config.copy_and_resolve_references()
     config.mesh.data, config.mesh.spatial = data, spatial
     config.gan.batch_size = int(batch)
-    slice_name = f"{_TOPOLOGY.value}:{_SLICES[data * spatial]}"
-    mesh = aot.create_mesh(config, "gan", slice_name)
+    mesh = aot.create_mesh(config, "gan", f"{topology}:{_SLICES[data * spatial]}")
     begin = time.perf_counter()
     compiled = (
-        _damsm(config, mesh) if _DAMSM.value else aot.compile_stage(config, "gan", mesh)
+        _damsm(config, mesh) if only_damsm else aot.compile_stage(config, "gan", mesh)
     )
     seconds = time.perf_counter() - begin
     found = aot.report(compiled)
     kinds = ", ".join(
-        f"{row['number']} {kind} {_mebibytes(row['bytes'])}"
-        for kind, row in sorted(found["collectives"].items())
+        f"{size['number']} {kind} {_mebibytes(size['bytes'])}"
+        for kind, size in sorted(found["collectives"].items())
     )
     gathered = "; ".join(str(list(shapes)) for shapes in found["gathered_maps"])
     return (
@@ -89,19 +91,28 @@ def _row(name):
     )
 
 
-def main(argv):
-    """Prints the table, a row as soon as it is known."""
-    del argv
-    # The host computes nothing; its accelerators, if any, are left alone.
-    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-    jax.config.update("jax_platforms", "cpu")
+def table(names, config, **options):
+    """Prints the table, a row as soon as it is known; options are those of `row`."""
     print(
         "| mesh | batch | GFLOP a chip | GiB a chip | communication a chip"
         " | gathered maps above 16x16 | seconds to compile |\n" + "| --- " * 7 + "|"
     )
-    for name in _ROWS.value:
-        print(_row(name), flush=True)
+    for name in names:
+        print(row(name, config, **options), flush=True)
+
+
+def _main(argv):
+    del argv
+    # The host computes nothing; its accelerators, if any, are left alone.
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    jax.config.update("jax_platforms", "cpu")
+    options = {"topology": TOPOLOGY.value, "only_damsm": DAMSM.value}
+    table(ROWS.value, CONFIG.value, **options)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    CONFIG = config_flags.DEFINE_config_file("config", "configs/cub.py")
+    TOPOLOGY = flags.DEFINE_string("topology", "v5e", "Kind of TPU chips.")
+    ROWS = flags.DEFINE_list("rows", ["8x1:16"], "DATAxSPATIAL:BATCH, ...")
+    DAMSM = flags.DEFINE_boolean("damsm", False, "The DAMSM loss instead of the step.")
+    app.run(_main)

@@ -18,43 +18,31 @@ from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import stages
 from mirrorgan_jax.training import state as states
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/toybirds.py")
-_STEPS = flags.DEFINE_integer("steps", 20, "Steps that are timed.", lower_bound=1)
-_VOCAB = flags.DEFINE_integer("vocab", 5450, "Words of the vocabulary.", lower_bound=2)
 
-
-def _setup(config):
+def setup(config, vocab_size):
     """(mesh, trainer, state, frozen, batch, key) on random data."""
-    c, rng, key = config.gan, np.random.default_rng(0), jax.random.key(0)
-    trainer = stages.gan(config, _VOCAB.value)
-    words = config.text.num_words
-    size = stages.image_size(config, "gan")
-    batch = {
-        "image": rng.integers(0, 256, (c.batch_size, size, size, 3), np.uint8),
-        "tokens": rng.integers(1, _VOCAB.value, (c.batch_size, words)).astype(np.int32),
-        "length": np.full(c.batch_size, words, np.int32),
-    }
+    c, key = config.gan, jax.random.key(0)
+    trainer = stages.gan(config, vocab_size)
     mesh = meshes.create_mesh(config.mesh.data, config.mesh.spatial)
     state = states.create(
         trainer.create, mesh, key, shard_optimizer=config.mesh.shard_optimizer
     )
-    frozen = states.create(stages.init_frozen(config, "gan", _VOCAB.value), mesh, key)
+    frozen = states.create(stages.init_frozen(config, "gan", vocab_size), mesh, key)
+    batch = stages.random_batch(config, "gan", vocab_size)
     rows = meshes.local_rows(mesh, c.batch_size)
     batch = meshes.global_batch(mesh, rows, batch, c.batch_size)
     return mesh, trainer, state, frozen, batch, states.create(lambda: key, mesh)
 
 
-def main(argv):
-    """Prints the figures."""
-    del argv
-    config = _CONFIG.value
-    mesh, trainer, state, frozen, batch, key = _setup(config)
+def measure(config, *, steps, vocab_size):
+    """Prints the figures of so many steps."""
+    mesh, trainer, state, frozen, batch, key = setup(config, vocab_size)
     begin = time.perf_counter()
     step = states.compile_step(trainer.train_step, state, frozen, batch, key, mesh)
     print(f"compilation: {time.perf_counter() - begin:.1f} s")
     state, metrics = jax.block_until_ready(step(state, frozen, batch, key))
     seconds, cpu = [], time.process_time()
-    for _ in range(_STEPS.value):
+    for _ in range(steps):
         begin = time.perf_counter()
         state, metrics = jax.block_until_ready(step(state, frozen, batch, key))
         seconds.append(time.perf_counter() - begin)
@@ -70,4 +58,9 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    CONFIG = config_flags.DEFINE_config_file("config", "configs/toybirds.py")
+    STEPS = flags.DEFINE_integer("steps", 20, "Steps that are timed.", lower_bound=1)
+    VOCAB = flags.DEFINE_integer("vocab", 5450, "Words of a vocabulary.", lower_bound=2)
+    app.run(
+        lambda argv: measure(CONFIG.value, steps=STEPS.value, vocab_size=VOCAB.value)
+    )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from mirrorgan_jax.losses import objective
@@ -242,3 +243,19 @@ def abstract_batch(config, stage):
         "index": ((rows,), jnp.int32),
     }
     return {name: jax.ShapeDtypeStruct(*value) for name, value in shapes.items()}
+
+
+def random_batch(config, stage, vocab_size, *, seed=0):
+    """What `abstract_batch` describes, filled at random: for benchmarks and tests."""
+    shapes, rng = abstract_batch(config, stage), np.random.default_rng(seed)
+    rows, words = shapes["tokens"].shape
+    length = rng.integers(2, words + 1, rows)
+    tokens = rng.integers(1, vocab_size, (rows, words))
+    values = {
+        "image": rng.integers(0, 256, shapes["image"].shape),
+        "tokens": np.where(np.arange(words) < length[:, None], tokens, 0),
+        "length": length,
+        "class_id": np.arange(rows),
+        "index": np.arange(rows),
+    }
+    return {name: values[name].astype(leaf.dtype) for name, leaf in shapes.items()}

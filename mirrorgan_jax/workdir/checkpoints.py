@@ -7,20 +7,13 @@ so that plain Orbax opens them without this package.
 """
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from flax import serialization
 from orbax.checkpoint import checkpoint_managers
 
 from mirrorgan_jax.parallel import mesh as meshes
-
-# A checkpoint tells nothing of the devices that wrote it: it opens on any others, in
-# plain Orbax as NumPy arrays.
-ocp.type_handlers.register_type_handler(
-    jax.Array,
-    ocp.type_handlers.ArrayHandler(enable_write_sharding_file=False),
-    override=True,
-)
 
 
 def directory(workdir, stage):
@@ -39,6 +32,50 @@ def _policy(metric, lower_is_better):
         keep_checkpoints_without_metrics=False,
     )
     return checkpoint_managers.AnyPreservationPolicy([latest, best])
+
+
+class _TreeHandler(ocp.PyTreeCheckpointHandler):
+    """Orbax's standard handler of trees with a registry of types of its own.
+
+    A checkpoint tells nothing of the devices that wrote it: it opens on any others, in
+    plain Orbax as NumPy arrays.
+    """
+
+    def __init__(self):
+        kinds = ocp.type_handlers
+        arrays = kinds.ArrayHandler(enable_write_sharding_file=False)
+        super().__init__(
+            type_handler_registry=kinds.create_type_handler_registry(
+                (np.ndarray, kinds.NumpyHandler()), (jax.Array, arrays)
+            )
+        )
+
+    @classmethod
+    def typestr(cls):
+        """Name in a checkpoint: of what plain Orbax shall read it with."""
+        return ocp.StandardCheckpointHandler.typestr()
+
+
+def _handlers():
+    """The handler of every item of a checkpoint."""
+    handlers, args = ocp.handlers.DefaultCheckpointHandlerRegistry(), ocp.args
+    for name in ("state", "ema"):
+        handler = _TreeHandler()
+        handlers.add(name, args.PyTreeSave, handler)
+        handlers.add(name, args.PyTreeRestore, handler)
+    for name in ("config", "vocab"):
+        handler = ocp.JsonCheckpointHandler()
+        handlers.add(name, args.JsonSave, handler)
+        handlers.add(name, args.JsonRestore, handler)
+    return handlers
+
+
+def _restore_args(abstract):
+    """Arguments that restore a tree as the leaves of `abstract` are placed."""
+    return ocp.args.PyTreeRestore(
+        abstract,
+        restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
+    )
 
 
 class Checkpoints:
@@ -65,13 +102,7 @@ class Checkpoints:
                 # Makes the manager keep metrics on disk.
                 best_fn=None if metric is None else lambda values: values[metric],
             ),
-            item_names=("state", "ema", "config", "vocab"),
-            item_handlers={
-                "state": ocp.StandardCheckpointHandler(),
-                "ema": ocp.StandardCheckpointHandler(),
-                "config": ocp.JsonCheckpointHandler(),
-                "vocab": ocp.JsonCheckpointHandler(),
-            },
+            handler_registry=_handlers(),
         )
 
     def latest_step(self):
@@ -90,12 +121,12 @@ class Checkpoints:
           metrics: {name: number} of this step's evaluation.
         """
         items = {
-            "state": ocp.args.StandardSave(serialization.to_state_dict(state)),
+            "state": ocp.args.PyTreeSave(serialization.to_state_dict(state)),
             "config": ocp.args.JsonSave(config),
             "vocab": ocp.args.JsonSave(vocab),
         }
         if ema is not None:
-            items["ema"] = ocp.args.StandardSave(serialization.to_state_dict(ema))
+            items["ema"] = ocp.args.PyTreeSave(serialization.to_state_dict(ema))
         self._manager.save(
             step, args=ocp.args.Composite(**items), metrics=metrics, force=True
         )
@@ -116,7 +147,7 @@ class Checkpoints:
             step,
             args=ocp.args.Composite(
                 **{
-                    name: ocp.args.StandardRestore(
+                    name: _restore_args(
                         jax.tree.map(
                             ocp.utils.to_shape_dtype_struct,
                             serialization.to_state_dict(tree),
@@ -153,8 +184,7 @@ class Checkpoints:
             metadata,
         )
         return self._manager.restore(
-            step,
-            args=ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)}),
+            step, args=ocp.args.Composite(**{item: _restore_args(abstract)})
         )[item]
 
     def best_step(self):

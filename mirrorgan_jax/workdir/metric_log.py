@@ -2,7 +2,7 @@
 
 import json
 import math
-import struct
+import time
 
 import numpy as np
 from etils import epath
@@ -71,50 +71,33 @@ def read_metrics(workdir, stage=None):
     return rows
 
 
-def _kept_events(data, last_step):
-    """Bytes of the event records up to `last_step`; whole records only."""
-    from tensorboard.compat.proto import event_pb2
-
-    kept, at = [], 0
-    while at + 12 <= len(data):
-        # A record: length (8 bytes), its checksum (4), content, checksum (4).
-        (length,) = struct.unpack_from("<Q", data, at)
-        end = at + 16 + length
-        if end > len(data):
-            break
-        content = data[at + 12 : end - 4]
-        if event_pb2.Event.FromString(content).step <= last_step:
-            kept.append(data[at:end])
-        at = end
-    return b"".join(kept)
-
-
 class MetricLog:
     """Metrics of one stage on disk: JSON lines and TensorBoard events.
 
     Rows go to `<workdir>/metrics/<stage>/<start_step>.jsonl`, one part for each
     segment of a run since a bucket cannot append, and to
-    `<workdir>/events/<stage>`. Opening it drops what an earlier segment wrote
-    after `start_step`: no step appears twice. Flush it before each checkpoint,
-    or a kill loses rows that no later segment writes again.
+    `<workdir>/events/<stage>`. Opening it drops rows that an earlier segment wrote
+    after `start_step`, and the events begin with a start after which TensorBoard
+    drops its own: no step appears twice. Flush it before each checkpoint, or a kill
+    loses rows that no later segment writes again.
 
     Args:
       workdir: of the run; may be on a bucket.
       stage: name of the stage.
       start_step: the restored step; 0 for a fresh run.
       enabled: False writes nothing (all processes but the first).
-      events: whether to write TensorBoard events (imports TensorFlow).
+      events: whether to write TensorBoard events.
     """
 
     def __init__(self, workdir, stage, start_step, *, enabled=True, events=True):
         self._stage, self._enabled, self._events = stage, enabled, events
         self._folder = epath.Path(workdir) / "metrics" / stage
         self._event_folder = epath.Path(workdir) / "events" / stage
+        self._start = start_step
         self._part = self._folder / f"{start_step}.jsonl"
         self._rows, self._flushed, self._writer = [], 0, None
         if enabled:
             self._drop_rows(start_step)
-            self._drop_events(start_step)
 
     def _drop_rows(self, start_step):
         """Removes rows after the start; one at the start moves to the new part."""
@@ -138,15 +121,6 @@ class MetricLog:
                 files.write_text(part, _lines(kept))
             else:
                 part.unlink()
-
-    def _drop_events(self, start_step):
-        if not self._event_folder.exists():
-            return
-        for path in self._event_folder.glob("events.out.tfevents.*"):
-            data = path.read_bytes()
-            kept = _kept_events(data, start_step)
-            if len(kept) < len(data):
-                files.write_bytes(path, kept)
 
     def write(self, step, metrics):
         """Adds metrics of a step; those of the same step share one row.
@@ -175,20 +149,29 @@ class MetricLog:
         else:
             self._rows.append({"stage": self._stage, "step": step, **values})
         if self._events:
-            shown = {n: math.nan if v is None else v for n, v in values.items()}
-            self._event_writer().write_scalars(step, shown)
+            self._write_events(step, values)
 
-    def write_images(self, step, images):
-        """Adds images, dict of name -> [n, H, W, 3] uint8, to the events."""
-        if self._enabled and self._events:
-            self._event_writer().write_images(int(step), images)
+    def _write_events(self, step, values):
+        # TensorBoard imports TensorFlow where there is one.
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.plugins.scalar import summary_v2
+        from tensorboard.summary.writer import event_file_writer
 
-    def _event_writer(self):
+        def add(step, **content):
+            event = event_pb2.Event(wall_time=time.time(), step=step, **content)
+            self._writer.add_event(event)
+
         if self._writer is None:
-            from clu import metric_writers
-
-            self._writer = metric_writers.SummaryWriter(str(self._event_folder))
-        return self._writer
+            folder = str(self._event_folder)
+            self._writer = event_file_writer.EventFileWriter(folder)
+            # Twice: TensorBoard takes the first start in a folder for the beginning
+            # of everything and drops nothing for it, and older files may have none.
+            for _ in range(2):
+                start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+                add(self._start + 1, session_log=start)
+        for name, value in values.items():
+            shown = math.nan if value is None else value
+            add(step, summary=summary_v2.scalar_pb(name, shown))
 
     def flush(self):
         """Makes everything written so far readable and safe from a kill."""

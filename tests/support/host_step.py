@@ -11,11 +11,12 @@ import numpy as np
 from support import mesh_step
 
 from mirrorgan_jax.parallel import hosts
+from mirrorgan_jax.parallel import mesh as meshes
 
 
 def main():
     """Takes the steps and writes the arrays."""
-    address, count, number, path, meshes = sys.argv[1:]
+    address, count, number, path, shapes = sys.argv[1:]
     if int(count) > 1:
         hosts.initialize(
             coordinator_address=address,
@@ -23,7 +24,7 @@ def main():
             process_id=int(number),
         )
     found = {}
-    for shape in json.loads(meshes):
+    for shape in json.loads(shapes):
         mesh = meshes.create_mesh(*shape)
         rows = meshes.local_rows(mesh, mesh_step.ROWS)
         found[f"{tuple(shape)} rows"] = rows

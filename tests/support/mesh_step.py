@@ -1,6 +1,6 @@
 """Steps of every stage on several meshes; prints how far they are from one device.
 
-Run by test_sharding.py with eight virtual devices: their number is decided before
+Run by test_mesh.py with eight virtual devices: their number is decided before
 jax starts. Plain descent, because Adam's first steps are the gradient's sign, which
 rounding decides where the gradient is nearly zero; its state keeps the gradients.
 """
@@ -156,7 +156,7 @@ def sharded_optimizer(expected):
 
 def main():
     """Prints the findings; arguments: meshes and presets as JSON."""
-    meshes, presets = map(json.loads, sys.argv[1:])
+    shapes, presets = map(json.loads, sys.argv[1:])
     one = meshes.create_mesh(1, 1, devices=jax.devices()[:1])
     left = meshes.create_mesh(-1, 2)
     create = trainer("paper", "gan")[1].create
@@ -172,7 +172,7 @@ def main():
         "difference": {},
         "few": {},
     }
-    for shape in meshes:
+    for shape in shapes:
         mesh = meshes.create_mesh(*shape)
         found["placement"][str(tuple(shape))] = placement(mesh)
     for preset in presets:
@@ -180,7 +180,7 @@ def main():
             expected, _ = steps(preset, stage, one)
             if (preset, stage) == ("paper", "stream"):
                 found["sharded_optimizer"] = sharded_optimizer(expected)
-            for shape in meshes:
+            for shape in shapes:
                 found["difference"][f"{preset} {stage} {tuple(shape)}"] = differences(
                     preset, stage, shape, expected
                 )
@@ -190,7 +190,7 @@ def main():
     for name, options in few.items():
         stage = name.partition(" ")[0]
         expected, _ = steps("paper", stage, one, **options)
-        for shape in (shape for shape in meshes if FEW_ROWS % shape[0] == 0):
+        for shape in (shape for shape in shapes if FEW_ROWS % shape[0] == 0):
             found["few"][f"{name} {tuple(shape)}"] = differences(
                 "paper", stage, shape, expected, **options
             )

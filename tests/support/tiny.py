@@ -35,18 +35,7 @@ def tiny_config(preset="paper", **changes):
 
 def batch(config, stage, seed=0):
     """A random batch of a stage."""
-    rng = np.random.default_rng(seed)
-    rows, words = config[stage].batch_size, config.text.num_words
-    size = stages.image_size(config, stage)
-    length = rng.integers(2, words + 1, rows)
-    tokens = rng.integers(1, VOCAB, (rows, words))
-    return {
-        "image": rng.integers(0, 256, (rows, size, size, 3)).astype(np.uint8),
-        "tokens": np.where(np.arange(words) < length[:, None], tokens, 0).astype("i4"),
-        "length": length.astype("i4"),
-        "class_id": np.arange(rows, dtype="i4"),
-        "index": np.arange(rows, dtype="i4"),
-    }
+    return stages.random_batch(config, stage, VOCAB, seed=seed)
 
 
 def stem(config, optimizer=None, *, schedule=lambda step: 1e-2, steps_per_epoch=1):

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
+from flax import serialization
 from support import tiny
 
 from mirrorgan_jax.parallel import mesh as meshes
@@ -142,6 +144,10 @@ trees = {
     item: plain(checkpointer.restore(f"{folder}/{item}")) for item in ("state", "ema")
 }
 trees["vocab"] = json.load(open(f"{folder}/vocab/metadata"))
+parent, _, step = folder.rpartition("/")
+with ocp.CheckpointManager(parent) as manager:
+    whole = manager.restore(int(step))
+assert all(plain(whole[item]) == trees[item] for item in ("state", "ema", "vocab"))
 assert "mirrorgan_jax" not in sys.modules and "flax" not in sys.modules
 print(json.dumps(trees))
 """
@@ -181,3 +187,39 @@ def test_state_donated_right_after_saving_is_saved_as_it_was(tmp_path):
     for value in restored.values():
         np.testing.assert_array_equal(value, 1.0)
     checkpoints.close()
+
+
+def test_checkpoints_of_the_standard_handler_open(tmp_path):
+    folder = checkpoint.directory(tmp_path, "gan")
+    with ocp.CheckpointManager(
+        folder,
+        options=ocp.CheckpointManagerOptions(create=True),
+        item_names=("state", "ema", "config", "vocab"),
+    ) as manager:
+        manager.save(
+            7,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(serialization.to_state_dict(make_state(7))),
+                ema=ocp.args.StandardSave(ema(7)),
+                config=ocp.args.JsonSave(CONFIG),
+                vocab=ocp.args.JsonSave(VOCAB),
+            ),
+        )
+    checkpoints = checkpoint.Checkpoints(tmp_path, "gan")
+    state, average = checkpoints.restore(7, make_state(), ema=ema())
+    assert not tiny.changed(make_state(7), state)
+    assert not tiny.changed(ema(7), average)
+    assert checkpoints.restored_json(7) == (CONFIG, VOCAB)
+    alone = checkpoints.restored_tree(7, "ema", meshes.create_mesh())
+    assert not tiny.changed(ema(7), alone)
+    checkpoints.close()
+
+
+def test_nothing_on_disk_tells_of_devices(tmp_path):
+    checkpoints = checkpoint.Checkpoints(tmp_path, "gan")
+    save(checkpoints, 3, ema=ema(3))
+    checkpoints.close()
+    folder = checkpoint.directory(tmp_path, "gan") / "3"
+    for item in ("state", "ema"):
+        names = {path.name for path in (folder / item).iterdir()}
+        assert "_METADATA" in names and "_sharding" not in names

@@ -2,10 +2,17 @@
 
 import io
 import json
+import time
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing import (
+    plugin_event_accumulator as event_accumulator,
+)
+from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.scalar import summary_v2
+from tensorboard.summary.writer import event_file_writer
 
 from mirrorgan_jax import progress
 from mirrorgan_jax.workdir import files, metric_log
@@ -115,26 +122,50 @@ def test_disabled_log_writes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_events_hold_every_step_once(tmp_path):
-    pytest.importorskip("tensorflow")
-    from tensorboard.backend.event_processing import event_file_loader
+def _event_steps(workdir, name="loss"):
+    """{step: value} of one metric as TensorBoard shows it; no step is there twice."""
+    events = event_accumulator.EventAccumulator(
+        str(workdir / "events" / "gan"), size_guidance={"tensors": 0}
+    ).Reload()
+    found = [
+        (event.step, float(event.tensor_proto.float_val[0]))
+        for event in events.Tensors(name)
+    ]
+    assert len(dict(found)) == len(found), found
+    return dict(found)
 
-    log = metric_log.MetricLog(tmp_path, "gan", 0)
-    for step in range(1, 6):
-        log.write(step, {"loss": float(step)})
-    log.write_images(5, {"grid": np.zeros((1, 4, 4, 3), np.uint8)})
-    log.close()
-    folder = tmp_path / "events" / "gan"
-    (first,) = folder.glob("*tfevents*")
+
+def _segment(workdir, monkeypatch, start, last, value):
+    """Writes steps as one start of the program, a minute after the one before."""
+    now = time.time() + 60
+    monkeypatch.setattr(time, "time", lambda: now)
+    with metric_log.MetricLog(workdir, "gan", start) as log:
+        for step in range(start + 1, last + 1):
+            log.write(step, {"loss": value})
+
+
+def test_tensorboard_shows_every_step_once(tmp_path, monkeypatch):
+    _segment(tmp_path, monkeypatch, 0, 7, 0.0)
+    (first,) = (tmp_path / "events" / "gan").iterdir()
     with first.open("ab") as file:
         file.write(b"cut by a kill")
-    with metric_log.MetricLog(tmp_path, "gan", 3) as log:
-        log.write(4, {"loss": 40.0})
-    steps = []
-    for path in folder.iterdir():
-        for event in event_file_loader.EventFileLoader(str(path)).Load():
-            steps += [event.step] * len(event.summary.value)
-    assert sorted(steps) == [1, 2, 3, 4]
+    before = first.read_bytes()
+    _segment(tmp_path, monkeypatch, 5, 6, 1.0)
+    _segment(tmp_path, monkeypatch, 3, 4, 2.0)  # an older checkpoint
+    assert _event_steps(tmp_path) == {1: 0, 2: 0, 3: 0, 4: 2}
+    assert first.read_bytes() == before
+    _segment(tmp_path, monkeypatch, 0, 1, 3.0)
+    assert _event_steps(tmp_path) == {1: 3}
+
+
+def test_steps_of_files_without_a_start_are_dropped_too(tmp_path, monkeypatch):
+    writer = event_file_writer.EventFileWriter(str(tmp_path / "events" / "gan"))
+    for step in range(1, 8):
+        summary = summary_v2.scalar_pb("loss", 0.0)
+        writer.add_event(event_pb2.Event(step=step, summary=summary))
+    writer.close()
+    _segment(tmp_path, monkeypatch, 5, 6, 1.0)
+    assert _event_steps(tmp_path) == {1: 0, 2: 0, 3: 0, 4: 0, 5: 0, 6: 1}
 
 
 def test_plain_progress_has_lines_without_control_characters(monkeypatch):
