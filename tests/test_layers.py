@@ -2,7 +2,6 @@
 
 import ast
 
-import pytest
 from support import ROOT
 
 LAYERS = (
@@ -60,14 +59,12 @@ def allowed(module, name):
     return below or mine == theirs or other == BESIDE.get(mine)
 
 
-@pytest.mark.xfail(strict=True, reason="stages are being taken apart")
 def test_imports_run_downwards():
     rooms = [module for module in FILES if module not in DOORS]
     found = breaks(rooms, lambda module, name: not allowed(module, name))
     assert not found, found
 
 
-@pytest.mark.xfail(strict=True, reason="stages are being taken apart")
 def test_doors_know_commands_alone_and_nobody_knows_doors():
     def wrong(module, name):
         own, _, other = name.partition(".")

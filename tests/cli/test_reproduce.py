@@ -15,6 +15,7 @@ from mirrorgan_jax.cli import reproduce
 from mirrorgan_jax.metrics import result
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.training import loop
 from mirrorgan_jax.workdir import layout
 
 
@@ -134,8 +135,8 @@ def test_interrupted_sweep_leaves_a_table_and_goes_on(tmp_path, config, fake):
 
 
 def test_diverged_row_is_noted_and_tried_again(tmp_path, config, fake):
-    fake.errors["seed0/lambda_5"] = FloatingPointError(
-        "stage gan, step 17: network G has G/loss = nan; training stopped"
+    fake.errors["seed0/lambda_5"] = loop.Diverged(
+        "gan", 17, "network G has G/loss = nan"
     )
     path = reproduce.sweep(config, tmp_path, 3)
     row = _row(path, "MirrorGAN, lambda 5")
@@ -152,7 +153,7 @@ def test_diverged_row_is_noted_and_tried_again(tmp_path, config, fake):
 
 
 def test_diverged_pretraining_leaves_out_its_seed(tmp_path, config, fake):
-    fake.errors["seed0/pretrained"] = FloatingPointError("stage stem, step 3: nan")
+    fake.errors["seed0/pretrained"] = loop.Diverged("stem", 3, "nan")
     path = reproduce.sweep(config, tmp_path, 3, seeds=(0, 1), rows=("lambda_5",))
     assert fake.calls == ["seed0/pretrained", "seed1/pretrained", "seed1/lambda_5"]
     expected = "1; seed 0 stem diverged at step 3"
@@ -246,7 +247,7 @@ def test_given_pretraining_is_taken(tmp_path, config, fake):
 
 def test_other_processes_write_nothing(tmp_path, config, fake, monkeypatch):
     monkeypatch.setattr(hosts, "is_first", lambda: False)
-    fake.errors["seed0/lambda_5"] = FloatingPointError("stage gan, step 17: nan")
+    fake.errors["seed0/lambda_5"] = loop.Diverged("gan", 17, "nan")
     reproduce.sweep(config, tmp_path, 3, rows=("lambda_5",))
     assert fake.calls and not list(tmp_path.rglob("*"))
 
