@@ -4,11 +4,11 @@ import json
 import pkgutil
 import subprocess
 import sys
-from pathlib import Path
+
+from support import ROOT
 
 import mirrorgan_jax
 
-ROOT = Path(__file__).parent.parent
 # Level 4: these may import TensorFlow. Everything else may not.
 UPPER = {
     "main", "evaluation", "cli.reproduce", "data", "training.loop",
@@ -72,3 +72,13 @@ def test_core_levels_import_without_tensorflow_and_torch():
     failed = import_blocked([*core, "data.pipeline"])
     assert "is blocked" in failed.pop("mirrorgan_jax.data.pipeline")
     assert not failed
+
+
+def test_text_imports_only_the_standard_library():
+    code = (
+        "import sys; import mirrorgan_jax.text;"
+        "bad = {'numpy', 'jax', 'tensorflow', 'torch'} & set(sys.modules);"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert result.returncode == 0, result.stderr
