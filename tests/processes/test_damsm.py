@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from support import parity
+from support import ROOT
 
-_SHARDED = """
+SHARDED = """
 import json, sys
 import jax, numpy as np
-from mirrorgan_jax import sharding
 from mirrorgan_jax.losses import damsm
+from mirrorgan_jax.parallel import mesh as meshes
 
 rng = np.random.default_rng(0)
 ROWS, *SHAPES = json.loads(sys.argv[1])
@@ -31,9 +31,9 @@ step = jax.value_and_grad(loss, argnums=(0, 1, 3, 4))
 arguments = (regions, words, mask, code, sentence, class_id)
 dense = jax.jit(step)(*arguments)
 for shape in SHAPES:
-    mesh = sharding.create_mesh(*shape)
+    mesh = meshes.create_mesh(*shape)
     with jax.set_mesh(mesh):
-        arguments = jax.device_put(arguments, sharding.batch_sharding(mesh))
+        arguments = jax.device_put(arguments, meshes.batch_sharding(mesh))
         split = jax.jit(step)(*arguments)
     for a, b in zip(jax.tree.leaves(dense), jax.tree.leaves(split), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-5)
@@ -48,10 +48,10 @@ for shape in SHAPES:
 def test_sharded_loss_equals_dense(rows, meshes):
     flags = "--xla_force_host_platform_device_count=8"
     result = subprocess.run(
-        [sys.executable, "-c", _SHARDED, json.dumps([rows, *meshes])],
+        [sys.executable, "-c", SHARDED, json.dumps([rows, *meshes])],
         capture_output=True,
         text=True,
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        cwd=parity.ROOT.parent,
+        cwd=ROOT,
     )
     assert result.returncode == 0, result.stderr
