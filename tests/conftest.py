@@ -13,6 +13,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Accelerators multiply float32 with less than float32 otherwise.
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# [B, C] + [C] is written out: an axis that is missing by mistake is an error.
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
 import pytest
 from support import command

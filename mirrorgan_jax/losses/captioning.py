@@ -25,7 +25,7 @@ def caption_loss(logits, tokens, length, *, reduction):
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     picked = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
     loss = jax.nn.logsumexp(logits, axis=-1) - picked  # [B, T]
-    mask = jnp.arange(tokens.shape[1]) < length[:, None]
+    mask = jnp.arange(tokens.shape[1])[None] < length[:, None]
     total = jnp.sum(jnp.where(mask, loss, 0))
     count = jnp.sum(mask) if reduction == "mean" else tokens.shape[0]
     return total / count

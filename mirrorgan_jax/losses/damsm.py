@@ -78,7 +78,7 @@ def word_similarity(regions, words, word_mask, *, gamma1, gamma2):
         square = jnp.einsum("btr,brs->bts", weights, products)
         square = jnp.sum(square * weights, -1)
         norms = jax.lax.rsqrt(square + _EPSILON)
-        norms *= jax.lax.rsqrt(jnp.sum(word * word, -1) + _EPSILON)
+        norms *= jax.lax.rsqrt(jnp.sum(word * word, -1) + _EPSILON)[None]
         return jax.nn.logsumexp(gamma2 * product * norms, axis=-1, where=mask)
 
     scores = jax.lax.map(one_caption, (words, word_mask), batch_size=_CAPTIONS_AT_ONCE)

@@ -33,6 +33,11 @@ def glu(x):
     return value * nn.sigmoid(gate)
 
 
+def aligned(vector, x):
+    """[C] -> [1, ..., 1, C], with as many axes as `x` [..., C] has."""
+    return jnp.expand_dims(vector, range(x.ndim - 1))
+
+
 def leaky_relu(x):
     """Leaky ReLU of slope 0.2."""
     return nn.leaky_relu(x, 0.2)
@@ -102,7 +107,7 @@ class BatchNorm(nn.Module):
         if train:
             axes = tuple(range(x.ndim - 1))
             mean = wide.mean(axes)
-            var = jnp.square(wide - mean).mean(axes)
+            var = jnp.square(wide - aligned(mean, wide)).mean(axes)
             if self.is_mutable_collection("batch_stats") and not self.is_initializing():
                 count = x.size // x.shape[-1]
                 unbiased = var * (count / max(count - 1, 1))
@@ -112,7 +117,8 @@ class BatchNorm(nn.Module):
         else:
             mean, var = old_mean.value, old_var.value
         factor = scale * lax.rsqrt(var + self.epsilon)
-        return ((wide - mean) * factor + bias).astype(dtype)
+        x = (wide - aligned(mean, wide)) * aligned(factor, wide)
+        return (x + aligned(bias, wide)).astype(dtype)
 
 
 def convolve(x, kernel, *, stride=1, padding=((1, 1), (1, 1))):
@@ -186,7 +192,7 @@ class Conv(KernelModule):
         shape = (self.size, self.size, x.shape[-1], self.features)
         x, kernel, bias = self._parameters(x, shape, train)
         y = convolve(x, kernel, stride=self.stride)
-        return y if bias is None else y + bias
+        return y if bias is None else y + aligned(bias, y)
 
 
 class Pointwise(KernelModule):
@@ -199,7 +205,7 @@ class Pointwise(KernelModule):
         shape = (1, 1, x.shape[-1], self.features)
         x, kernel, bias = self._parameters(x, shape, False)
         y = x @ kernel[0, 0]
-        return y if bias is None else y + bias
+        return y if bias is None else y + aligned(bias, y)
 
 
 class FullConv(KernelModule):
@@ -212,7 +218,7 @@ class FullConv(KernelModule):
         shape = (*x.shape[1:], self.features)
         x, kernel, bias = self._parameters(x, shape, train)
         y = x.reshape(x.shape[0], -1) @ kernel.reshape(-1, self.features)
-        return y if bias is None else y + bias
+        return y if bias is None else y + aligned(bias, y)
 
 
 # How a 3-tap kernel on a nearest x2 upsampled line acts on the line itself: for

@@ -14,7 +14,7 @@ GATES = {"lstm": 4, "gru": 3}
 
 def _lstm_step(carry, projected, kernel, bias):
     hidden, memory = carry
-    gates = projected + (hidden @ kernel + bias).astype(projected.dtype)
+    gates = projected + (hidden @ kernel + bias[None]).astype(projected.dtype)
     enter, forget, value, leave = jnp.split(gates, 4, axis=-1)
     memory = nn.sigmoid(forget) * memory + nn.sigmoid(enter) * jnp.tanh(value)
     return nn.sigmoid(leave) * jnp.tanh(memory), memory
@@ -22,7 +22,7 @@ def _lstm_step(carry, projected, kernel, bias):
 
 def _gru_step(carry, projected, kernel, bias):
     (hidden,) = carry
-    recurrent = (hidden @ kernel + bias).astype(projected.dtype)
+    recurrent = (hidden @ kernel + bias[None]).astype(projected.dtype)
     reset, update, value = jnp.split(projected, 3, axis=-1)
     hidden_reset, hidden_update, hidden_value = jnp.split(recurrent, 3, axis=-1)
     reset = nn.sigmoid(reset + hidden_reset)
@@ -80,7 +80,8 @@ class Recurrent(nn.Module):
             dtype=self.dtype,
         )
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        projected = (x @ input_kernel + input_bias).astype(wide).swapaxes(0, 1)
+        projected = x @ input_kernel + layers.aligned(input_bias, x)
+        projected = projected.astype(wide).swapaxes(0, 1)
         if initial is None:
             zeros = jnp.zeros((x.shape[0], self.hidden_dim), wide)
             initial = (zeros,) * (2 if self.cell == "lstm" else 1)
@@ -97,6 +98,7 @@ class Recurrent(nn.Module):
 
         real = None
         if length is not None:
-            real = (jnp.arange(x.shape[1])[:, None] < length)[..., None]  # [T, B, 1]
+            real = jnp.arange(x.shape[1])[:, None] < length[None]
+            real = real[..., None]  # [T, B, 1]
         carry, outputs = lax.scan(advance, initial, (projected, real), reverse=reverse)
         return outputs.swapaxes(0, 1).astype(x.dtype), carry

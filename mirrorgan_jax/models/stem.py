@@ -81,7 +81,7 @@ class Captions(NamedTuple):
 def encode_captions(text_encoder, variables, tokens, length, class_id=None):
     """`Captions` of token ids [B, T] and lengths [B], STEM in inference mode."""
     words, sentence = text_encoder.apply(variables, tokens, length, train=False)
-    mask = jnp.arange(tokens.shape[1]) < length[:, None]
+    mask = jnp.arange(tokens.shape[1])[None] < length[:, None]
     return Captions(words, sentence, mask, tokens, length, class_id)
 
 

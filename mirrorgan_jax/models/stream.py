@@ -90,7 +90,8 @@ class CaptionEncoder(nn.Module):
         if self.input_norm == "imagenet":
             mean = jnp.asarray(_IMAGENET_MEAN, images.dtype)
             std = jnp.asarray(_IMAGENET_STD, images.dtype)
-            images = ((images + 1) / 2 - mean) / std
+            images = (images + 1) / 2 - layers.aligned(mean, images)
+            images = images / layers.aligned(std, images)
         return self.trunk(constraints.shard_maps(images), train=train)
 
     def __call__(self, images, *, train: bool):

@@ -116,7 +116,7 @@ def make_loss(*, gamma1, gamma2, gamma3):
     """
 
     def loss(codes, length, class_id):
-        mask = jnp.arange(codes["words"].shape[1]) < length[:, None]
+        mask = jnp.arange(codes["words"].shape[1])[None] < length[:, None]
         return damsm.damsm_loss(
             codes["regions"], codes["words"], mask, codes["code"], codes["sentence"],
             class_id, gamma1=gamma1, gamma2=gamma2, gamma3=gamma3,

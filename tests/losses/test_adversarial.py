@@ -127,9 +127,9 @@ def stub(params, images):
     """The captioning CNN of fixture 06d."""
     x = images.reshape(-1, 32, 8, 32, 8, 3).mean((2, 4))
     for name in ("conv1", "conv2"):
-        x = layers.convolve(x, params[name]["kernel"], stride=2) + params[name]["bias"]
-        x = jnp.tanh(x)
-    return x.mean((1, 2)) @ params["linear"]["kernel"] + params["linear"]["bias"]
+        x = layers.convolve(x, params[name]["kernel"], stride=2)
+        x = jnp.tanh(x + layers.aligned(params[name]["bias"], x))
+    return x.mean((1, 2)) @ params["linear"]["kernel"] + params["linear"]["bias"][None]
 
 
 def test_generator_loss_and_its_gradients_equal_reference():

@@ -12,7 +12,7 @@ from mirrorgan_jax.models import glam, layers
 
 def inputs(z=5, condition=6, dim=8, words=7):
     key = jax.random.key(1)
-    mask = jnp.arange(words) < jnp.array([[words], [3]])
+    mask = jnp.arange(words)[None] < jnp.array([[words], [3]])
     return (
         jax.random.normal(key, (2, z)),
         jax.random.normal(key, (2, condition)),

@@ -8,7 +8,7 @@ import pytest
 from support import parity
 
 from mirrorgan_jax.losses import damsm
-from mirrorgan_jax.models import image_encoder, inception, resize, resnet, stem
+from mirrorgan_jax.models import image_encoder, inception, layers, resize, resnet, stem
 from mirrorgan_jax.weights import names
 
 
@@ -109,10 +109,11 @@ def test_code_knows_where_a_colour_is():
 def stub(params, images):
     """The image encoder of fixture 07b: pooled 17 x 17, 1x1 conv, tanh."""
     cells = images[:, :255, :255].reshape(-1, 17, 15, 17, 15, 3).mean((2, 4))
-    x = jnp.tanh(cells @ params["conv"]["kernel"][0, 0] + params["conv"]["bias"])
+    x = cells @ params["conv"]["kernel"][0, 0]
+    x = jnp.tanh(x + layers.aligned(params["conv"]["bias"], x))
     regions = x.reshape(x.shape[0], -1, x.shape[-1])
     head = params["code"]
-    return regions, regions.mean(1) @ head["kernel"] + head["bias"]
+    return regions, regions.mean(1) @ head["kernel"] + head["bias"][None]
 
 
 def test_three_pretraining_steps_equal_reference():

@@ -88,3 +88,13 @@ def test_modules_outside_data_import_without_tensorflow_and_torch():
 def test_importing_the_package_changes_nothing_else():
     libraries = ["tensorflow", "tensorflow_datasets"]
     assert not run(_UNTOUCHED, modules(), libraries)
+
+
+def test_text_imports_only_the_standard_library():
+    code = (
+        "import sys; import mirrorgan_jax.text;"
+        "bad = {'numpy', 'jax', 'tensorflow', 'torch'} & set(sys.modules);"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert result.returncode == 0, result.stderr

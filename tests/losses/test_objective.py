@@ -1,0 +1,148 @@
+"""L_G as the sum of its weighted terms, recombined in NumPy (Eq. 7-9)."""
+
+import jax
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from mirrorgan_jax.losses import damsm, objective
+from mirrorgan_jax.models import build, stem
+from mirrorgan_jax.training import state as states
+
+VOCAB, SIZES = 5, (4, 8)
+GAMMAS = (4.0, 5.0, 10.0)
+
+
+class Judge(nn.Module):
+    """A discriminator: the image's mean, and that times the sentence's first number."""
+
+    @nn.compact
+    def __call__(self, images, sentence, *, train):
+        mean = images.mean((1, 2, 3))
+        return mean, mean * sentence[:, 0]
+
+
+class Captioner(nn.Module):
+    """A STREAM whose words are the likelier the larger their id in a bright image."""
+
+    @nn.compact
+    def __call__(self, images, tokens, *, train):
+        logits = images.mean((1, 2, 3))[:, None, None] * np.arange(VOCAB)[None, None]
+        return logits.repeat(tokens.shape[1], 1)
+
+
+class Tower(nn.Module):
+    """An image tower: rows of the image are regions, their mean the code."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        regions = images.mean(2)
+        return regions, regions.mean(1)
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+@pytest.fixture
+def inputs():
+    """(images, mu, logvar, captions) of three captions of at most four words."""
+    rng = np.random.default_rng(0)
+
+    def normal(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    length = np.array([4, 2, 3])
+    mask = np.arange(4)[None] < length[:, None]
+    tokens = np.where(mask, rng.integers(1, VOCAB, (3, 4)), 0)
+    captions = stem.Captions(
+        normal(3, 4, 3), normal(3, 3), mask, tokens, length, np.arange(3)
+    )
+    images = tuple(normal(3, size, size, 3) + 0.5 for size in SIZES)
+    return images, normal(3, 2), normal(3, 2), captions
+
+
+def loss_of(inputs, *, caption_scale=1.0, **changes):
+    """((loss, terms), gradients of images, mu and logvar)."""
+    images, mu, logvar, captions = inputs
+    networks = build.Networks(
+        text_encoder=None,
+        captioner=Captioner(),
+        generator=None,
+        discriminators={f"D{size}": Judge() for size in SIZES},
+        image_encoder=Tower(),
+    )
+    weights = objective.Weights(
+        **{
+            "adversarial_scale": 0.5, "discriminator_weighting": "half",
+            "wrong_pairs": True, "lambda_stream": 7.0, "caption_reduction": "mean",
+            "kl_weight": 3.0, "ema_decay": 0.9, "ema_batch_stats": True,
+            "lambda_damsm": 2.0, "gammas": GAMMAS, **changes,
+        }
+    )  # fmt: skip
+    network = states.NetworkState.create({"params": {}})
+    gradient = jax.value_and_grad(
+        objective.make_generator_loss(networks, weights), (0, 1, 2), has_aux=True
+    )
+    (loss, (terms, _)), grads = gradient(
+        images, mu, logvar, dict.fromkeys(networks.discriminators, network),
+        {"stream": {}, "image": {}}, captions, caption_scale,
+    )  # fmt: skip
+    return loss, terms, grads
+
+
+def expected_terms(inputs):
+    images, mu, logvar, captions = inputs
+    terms = {}
+    for size, image in zip(SIZES, images, strict=True):
+        mean = image.mean((1, 2, 3))
+        pairs = mean * captions.sentence[:, 0]
+        value = softplus(-mean).mean() + softplus(-pairs).mean()
+        terms[f"G/adversarial_D{size}"] = 0.5 * value
+    logits = images[-1].mean((1, 2, 3))[:, None] * np.arange(VOCAB)
+    word = np.log(np.exp(logits).sum(1))[:, None] - np.take_along_axis(
+        logits, captions.tokens, 1
+    )
+    terms["G/caption"] = word[captions.mask].mean()
+    regions = images[-1].mean(2)
+    terms["G/damsm"] = damsm.damsm_loss(
+        regions, captions.words, captions.mask, regions.mean(1), captions.sentence,
+        captions.class_id, **{f"gamma{i}": g for i, g in enumerate(GAMMAS, 1)},
+    )[0]  # fmt: skip
+    terms["G/kl"] = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).mean()
+    return terms
+
+
+def test_generator_loss_is_the_weighted_sum_of_its_terms(inputs):
+    loss, terms, _ = loss_of(inputs)
+    expected = expected_terms(inputs)
+    assert terms.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(terms[name], value, rtol=1e-5, err_msg=name)
+    factors = {"G/caption": 7.0, "G/damsm": 2.0, "G/kl": 3.0}
+    total = sum(factors.get(name, 1.0) * value for name, value in expected.items())
+    np.testing.assert_allclose(loss, total, rtol=1e-5)
+
+
+def test_divergence_of_the_condition_is_pulled_down(inputs):
+    _, _, (_, mu, logvar) = loss_of(inputs)
+    np.testing.assert_allclose(mu, 3 * inputs[1] / inputs[1].size, rtol=1e-5)
+    slope = 3 * 0.5 * (np.exp(inputs[2]) - 1) / inputs[2].size
+    np.testing.assert_allclose(logvar, slope, rtol=1e-4, atol=1e-6)
+
+
+def test_mirror_weighs_lambda_on_the_last_stage_alone(inputs):
+    _, _, (once, _, _) = loss_of(inputs, lambda_stream=1.0)
+    _, _, (thrice, _, _) = loss_of(inputs, lambda_stream=3.0)
+    _, _, (scaled, _, _) = loss_of(inputs, lambda_stream=1.0, caption_scale=3.0)
+    _, _, (none, _, _) = loss_of(inputs, lambda_stream=0.0)
+    np.testing.assert_array_equal(once[0], none[0])
+    mirror = once[1] - none[1]
+    assert np.abs(mirror).max() > 1e-4
+    np.testing.assert_allclose(thrice[1] - none[1], 3 * mirror, rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(scaled[1], thrice[1], rtol=1e-5, atol=1e-8)
+
+
+def test_terms_of_weight_zero_are_not_computed(inputs):
+    _, terms, _ = loss_of(inputs, lambda_stream=0.0, lambda_damsm=0.0)
+    assert set(terms) == {"G/adversarial_D4", "G/adversarial_D8", "G/kl"}
