@@ -118,8 +118,8 @@ def remark(model, captions, names):
     Raises:
       ValueError: a caption has no word that the model knows.
     """
-    from mirrorgan_jax import prompts
+    from mirrorgan_jax import text
 
     for name, caption in zip(names, model.read(captions, names), strict=True):
-        for line in prompts.remarks(caption, model.vocab):
+        for line in text.remarks(caption, model.vocab):
             print(f"{name}: {line}")

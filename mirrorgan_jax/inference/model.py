@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from mirrorgan_jax import prompts, text
+from mirrorgan_jax import text
 from mirrorgan_jax.losses import captioning
 from mirrorgan_jax.models import build, glam
 from mirrorgan_jax.models import stem as stem_models
@@ -170,12 +170,12 @@ class Model:
         )
 
     def read(self, captions, names=None):
-        """`prompts.read` with this model's words: a list of `prompts.Caption`.
+        """`text.read` with this model's words: a list of `text.Caption`.
 
         Raises:
           ValueError: a caption has no word, or none that the vocabulary has.
         """
-        return prompts.read(captions, self.vocab, num_words=self.num_words, names=names)
+        return text.read(captions, self.vocab, num_words=self.num_words, names=names)
 
     def _tokens(self, read):
         """Token ids [n, T] and lengths [n] of `Caption`s."""
