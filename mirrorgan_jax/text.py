@@ -1,11 +1,14 @@
-"""Words: the tokeniser rule and the vocabulary (paper section 4.1, AttnGAN's rule).
+"""Words: the tokeniser rule, the vocabulary and the captions that people type.
 
-Token id 0 is `<end>`, which doubles as padding. Standard library only.
+Paper section 4.1, AttnGAN's rule. Token id 0 is `<end>`, which doubles as padding.
+Standard library only.
 """
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 END = "<end>"
 _WORD = re.compile(r"\w+")
@@ -124,3 +127,69 @@ class Vocabulary:
                 'no vocabulary: a JSON object with a list "words" is needed'
             )
         return cls(value["words"])
+
+
+class Caption(NamedTuple):
+    """A caption that a person typed, as the networks see it.
+
+    Attributes:
+      text: as it was given.
+      words: the words that are used, all of them known.
+      unknown: words of the text that the vocabulary does not have, each once.
+      cut: known words beyond the longest caption.
+    """
+
+    text: str
+    words: list
+    unknown: list
+    cut: list
+
+
+def read(captions, vocab, *, num_words, names=None):
+    """Captions as the networks see them.
+
+    Args:
+      captions: strings.
+      vocab: `Vocabulary`.
+      num_words: T, words of the longest caption.
+      names: what each is called in errors; None: "caption 1" and so on.
+
+    Returns:
+      list of `Caption`.
+
+    Raises:
+      ValueError: a caption has no word, or none that the vocabulary has; there is no
+        caption, or one string in place of a list.
+    """
+    if isinstance(captions, str) or not len(captions):
+        raise ValueError(f"captions = {captions!r}: allowed is a list of strings")
+    names = names or [f"caption {i}" for i in range(1, len(captions) + 1)]
+    found = []
+    for name, caption in zip(names, captions, strict=True):
+        words = tokenize(caption)
+        if not words:
+            raise ValueError(f"{name} is empty: {caption!r} has no word")
+        known = [word for word in words if word in vocab]
+        unknown = [w for w in dict.fromkeys(words) if w not in vocab]
+        if not known:
+            raise ValueError(
+                f"{name} has no known word: the vocabulary of {len(vocab)} words lacks"
+                f" {', '.join(map(repr, unknown))}"
+            )
+        found.append(Caption(caption, known[:num_words], unknown, known[num_words:]))
+    return found
+
+
+def remarks(caption, vocab):
+    """Sentences about words of a `Caption` that the networks do not see."""
+    lines = []
+    for word in caption.unknown:
+        near = difflib.get_close_matches(word, vocab.words[1:], n=3)
+        hint = f"; near it are {', '.join(near)}" if near else ""
+        lines.append(f"unknown word {word!r} is left out{hint}")
+    if caption.cut:
+        lines.append(
+            f"a caption has at most {len(caption.words)} words:"
+            f" {' '.join(caption.cut)!r} is cut off"
+        )
+    return lines

@@ -1,4 +1,4 @@
-"""The tokeniser and the vocabulary on their own."""
+"""The tokeniser, the vocabulary and remarks on captions that people type."""
 
 import json
 
@@ -65,3 +65,36 @@ def test_pad_refuses_longer_captions():
     assert text.pad([4, 5], 4) == [4, 5, 0, 0]
     with pytest.raises(ValueError, match="3 words"):
         text.pad([1, 2, 3], 2)
+
+
+VOCAB = text.Vocabulary(["<end>", "a", "small", "red", "bird", "beak", "black"])
+
+
+def _remarks(caption, num_words=9):
+    (read,) = text.read([caption], VOCAB, num_words=num_words)
+    return read, text.remarks(read, VOCAB)
+
+
+def test_known_captions_need_no_remark():
+    read, remarks = _remarks("A small, RED bird.")
+    assert read.words == ["a", "small", "red", "bird"] and remarks == []
+
+
+def test_unknown_words_are_named_once_with_near_ones():
+    read, remarks = _remarks("a birb, zebra birb")
+    assert read.unknown == ["birb", "zebra"] and read.words == ["a"]
+    assert remarks == [
+        "unknown word 'birb' is left out; near it are bird",
+        "unknown word 'zebra' is left out",
+    ]
+
+
+def test_cut_words_are_quoted():
+    read, remarks = _remarks("a small red bird beak", num_words=3)
+    assert read.cut == ["bird", "beak"]
+    assert remarks == ["a caption has at most 3 words: 'bird beak' is cut off"]
+
+
+def test_padding_cannot_be_typed():
+    # Its letters are a word like any other.
+    assert _remarks("a <end>")[0].unknown == ["end"]

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from mirrorgan_jax import prompts, text
+from mirrorgan_jax import text
 from mirrorgan_jax.inference import functions
 from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import mesh as meshes
@@ -125,12 +125,12 @@ class Model:
         )
 
     def read(self, captions, names=None):
-        """`prompts.read` with this model's words: a list of `prompts.Caption`.
+        """`text.read` with this model's words: a list of `text.Caption`.
 
         Raises:
           ValueError: a caption has no word, or none that the vocabulary has.
         """
-        return prompts.read(captions, self.vocab, num_words=self.num_words, names=names)
+        return text.read(captions, self.vocab, num_words=self.num_words, names=names)
 
     def _tokens(self, read):
         """Token ids [n, T] and lengths [n] of `Caption`s."""

@@ -1,14 +1,19 @@
-"""Every setting of MirrorGAN once, with its unit and source; presets and checks.
+"""Every setting of MirrorGAN once: its default, what it may be, unit and source.
 
-`base_config(preset)` holds every key; files in `configs/` change a few of them;
+A key stands with what it may be (`one_of`, `zero_or_more`, `below_one`; a plain number
+is above zero). `base_config(preset)` holds them; files in `configs/` change a few;
 `validate` is called before anything slow starts. A preset decides the keys in
 which the paper and the authors' released code differ: "paper" is Eq. 3-11,
 "reference" is what the released code computes.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import ml_collections
 
 from mirrorgan_jax.settings import checks
+from mirrorgan_jax.settings.rules import below_one, devices, of, one_of, zero_or_more
 
 PRESETS = ("paper", "reference")
 STAGES = ("stem", "stream", "gan")
@@ -28,174 +33,207 @@ _PRESET_KEYS = (
 )
 
 
-def _data():
-    c = ml_collections.ConfigDict()
-    c.name = "toybirds"  # toybirds | cub | folder
-    c.root = ""  # folder of prepared data sets; "" is ~/.cache/mirrorgan_jax/data
-    c.source = ""  # folder of the raw data (cub), folder or zip (folder)
-    c.image_size = 64  # pixels of a drawn bird, toybirds only
-    c.train_images_per_species = 18  # toybirds only
-    c.test_images_per_species = 12  # toybirds only
-    # MiB of memory for the pictures of a split that are kept resized; larger splits
-    # are decoded every epoch; 0: always.
-    c.cache_mib = 512
-    return c
+_REMAT = ("none", "convolutions", "blocks")
 
 
-def _text():
-    c = ml_collections.ConfigDict()
-    c.num_words = 18  # words of a caption in training; paper 4.1.3
-    c.eval_words = 25  # words of a caption in evaluation; released eval settings
-    return c
-
-
-def _common(c, log, save):
+def _common(log: int, save: int) -> dict[str, Any]:
     """Keys that every stage has, after its own.
 
     The cadences are in steps; the last step always does all of them.
     """
-    c.accumulate = 1  # parts into which a batch is cut to save memory
-    # How learning rates follow the batch size: none | sqrt | linear, as multiples of
-    # what they are at lr_rule_batch.
-    c.lr_rule = "none"
-    c.lr_rule_batch = c.batch_size
-    c.log_every_steps = log
-    c.checkpoint_every_steps = save
-    c.eval_every_steps = save
-    return c
+    return {
+        "accumulate": 1,  # parts into which a batch is cut to save memory
+        # How learning rates follow the batch size, as multiples of what they are at
+        # lr_rule_batch.
+        "lr_rule": one_of("none", "sqrt", "linear"),
+        # Batch size that the rates were found at; 0: the configuration file's own.
+        "lr_rule_batch": zero_or_more(0),
+        "log_every_steps": log,
+        "checkpoint_every_steps": save,
+        "eval_every_steps": save,
+    }
 
 
-def _stem():
-    c = ml_collections.ConfigDict()
-    c.image_size = 299  # pixels of the crops that DAMSM sees; AttnGAN
-    c.cell = "lstm"  # lstm | gru
-    c.embed_dim = 300  # of a word's table entry; AttnGAN
-    c.word_dim = 256  # D; paper 4.1.3
-    c.dropout = 0.5  # of embedded words in training; AttnGAN
-    c.encoder = "inception_v3"  # image tower: inception_v3 | small
-    c.encoder_width = 16  # channels of the small tower's first stage
-    c.region_size = 8  # side of the small tower's map of regions
-    c.train_trunk = False  # the small tower needs True
-    c.align_corners = False  # preset; of the resize to 299
-    c.gamma1, c.gamma2, c.gamma3 = 4.0, 5.0, 10.0  # AttnGAN section 4
-    c.batch_size = 48  # AttnGAN, birds
-    c.num_steps = 110_000  # 600 epochs of CUB at batch 48; AttnGAN
-    c.learning_rate = 2e-3  # AttnGAN, birds
-    c.schedule = "epoch_decay"  # constant | epoch_decay | one_cycle
-    c.decay_per_epoch = 0.98  # of epoch_decay, down to a tenth; AttnGAN
-    c.adam_b1, c.adam_b2 = 0.5, 0.999  # AttnGAN
-    c.reset_adam_every_epoch = False  # preset
-    c.clip_norm = 0.25  # of the text encoder's gradient only; AttnGAN
-    # Of the image tower, in GAN training too: none | convolutions | blocks.
-    c.remat = "none"
-    return _common(c, 50, 2000)
+_DATA = {
+    "name": "toybirds",  # one of `data.SOURCES`
+    "root": "",  # folder of prepared data sets; "" is ~/.cache/mirrorgan_jax/data
+    "source": "",  # folder of the raw data (cub), folder or zip (folder)
+    "image_size": 64,  # pixels of a drawn bird, toybirds only
+    "train_images_per_species": 18,  # toybirds only
+    "test_images_per_species": 12,  # toybirds only
+    # MiB of memory for the pictures of a split that are kept resized; larger splits
+    # are decoded every epoch; 0: always.
+    "cache_mib": zero_or_more(512),
+}
 
+_TEXT = {
+    "num_words": 18,  # words of a caption in training; paper 4.1.3
+    "eval_words": 25,  # words of a caption in evaluation; released eval settings
+}
 
-def _stream():
-    c = ml_collections.ConfigDict()
-    c.image_size = 256  # pixels of the crops
-    c.encoder = "resnet152"  # resnet152 | small
-    c.encoder_width = 16  # channels of the small trunk's first stage
-    c.train_trunk = False  # the small trunk needs True
-    c.trunk_from_stem = False  # start the small trunk from STEM's image tower
-    c.input_size = 224  # pixels that the trunk sees; 0 keeps the image's own
-    c.input_norm = "imagenet"  # preset; imagenet | raw
-    c.align_corners = False  # preset; of the resize to input_size
-    c.feature_dim = 256  # of the image feature and the word table; released code
-    c.hidden_dim = 512  # of the decoder LSTM; released code
-    c.num_layers = 1  # released code
-    c.batch_size = 128
-    c.num_steps = 20_000
-    c.learning_rate = 1e-3  # the captioning code that the authors name
-    c.schedule = "constant"  # constant | one_cycle
-    c.adam_b1, c.adam_b2 = 0.9, 0.999
-    c.caption_reduction = "mean"  # mean | sum over words, Eq. 8
-    c.remat = "none"  # of the trunk, in GAN training too: none | convolutions | blocks
+_STEM = {
+    "image_size": 299,  # pixels of the crops that DAMSM sees; AttnGAN
+    "cell": one_of("lstm", "gru"),
+    "embed_dim": 300,  # of a word's table entry; AttnGAN
+    "word_dim": 256,  # D; paper 4.1.3
+    "dropout": below_one(0.5, zero=True),  # of embedded words in training; AttnGAN
+    "encoder": one_of("inception_v3", "small"),  # image tower
+    "encoder_width": 16,  # channels of the small tower's first stage
+    "region_size": 8,  # side of the small tower's map of regions
+    "train_trunk": False,  # the small tower needs True
+    "align_corners": False,  # preset; of the resize to 299
+    "gamma1": 4.0,  # AttnGAN section 4
+    "gamma2": 5.0,  # AttnGAN section 4
+    "gamma3": 10.0,  # AttnGAN section 4
+    "batch_size": 48,  # AttnGAN, birds
+    "num_steps": zero_or_more(110_000),  # 600 epochs of CUB at batch 48; AttnGAN
+    "learning_rate": 2e-3,  # AttnGAN, birds
+    "schedule": one_of("epoch_decay", "constant", "one_cycle"),
+    "decay_per_epoch": 0.98,  # of epoch_decay, down to a tenth; AttnGAN
+    "adam_b1": below_one(0.5, zero=True),  # AttnGAN
+    "adam_b2": below_one(0.999),  # AttnGAN
+    "reset_adam_every_epoch": False,  # preset
+    "clip_norm": 0.25,  # of the text encoder's gradient only; AttnGAN
+    "remat": one_of(*_REMAT),  # of the image tower, in GAN training too
+    **_common(log=50, save=2000),
+}
+
+_STREAM = {
+    "image_size": 256,  # pixels of the crops
+    "encoder": one_of("resnet152", "small"),
+    "encoder_width": 16,  # channels of the small trunk's first stage
+    "train_trunk": False,  # the small trunk needs True
+    "trunk_from_stem": False,  # start the small trunk from STEM's image tower
+    "input_size": zero_or_more(224),  # pixels that the trunk sees; 0: the image's own
+    "input_norm": one_of("imagenet", "raw"),  # preset
+    "align_corners": False,  # preset; of the resize to input_size
+    "feature_dim": 256,  # of the image feature and the word table; released code
+    "hidden_dim": 512,  # of the decoder LSTM; released code
+    "num_layers": 1,  # released code
+    "batch_size": 128,
+    "num_steps": zero_or_more(20_000),
+    "learning_rate": 1e-3,  # the captioning code that the authors name
+    "schedule": one_of("constant", "one_cycle"),
+    "adam_b1": below_one(0.9, zero=True),
+    "adam_b2": below_one(0.999),
+    "caption_reduction": one_of("mean", "sum"),  # over words, Eq. 8
+    "remat": one_of(*_REMAT),  # of the trunk, in GAN training too
     # Nats a word by which captions must fit their own image better than a
     # shuffled one before GAN training starts; below it STREAM ignores the image.
     # 0 switches this gate off.
-    c.gate_margin = 0.05
-    return _common(c, 50, 2000)
+    "gate_margin": zero_or_more(0.05),
+    **_common(log=50, save=2000),
+}
 
-
-def _gan():
-    c = ml_collections.ConfigDict()
-    c.stages = 3  # m, 1 to 3; paper 4.1.3
-    c.base_size = 64  # pixels of stage 0: 8 | 16 | 32 | 64; later stages double
-    c.ngf = 32  # M_i, generator channels; paper 4.1.3
-    c.ndf = 64  # discriminator channels; released code
-    c.z_dim = 100  # noise; released code
-    c.condition_dim = 100  # D', augmented sentence; paper 4.1.3
-    c.num_residual = 2  # residual blocks of a later stage; released code
-    c.word_attention = True  # Eq. 4
-    c.sentence_attention = True  # Eq. 5
+_GAN = {
+    "stages": one_of(1, 2, 3, default=3),  # m; paper 4.1.3
+    "base_size": one_of(8, 16, 32, 64, default=64),  # pixels of stage 0, then doubled
+    "ngf": 32,  # M_i, generator channels; paper 4.1.3
+    "ndf": 64,  # discriminator channels; released code
+    "z_dim": 100,  # noise; released code
+    "condition_dim": 100,  # D', augmented sentence; paper 4.1.3
+    "num_residual": 2,  # residual blocks of a later stage; released code
+    "word_attention": True,  # Eq. 4
+    "sentence_attention": True,  # Eq. 5
     # Augmented sentence joined to every pixel of later stages; StackGAN++.
-    c.condition_context = False
-    c.sentence_softmax_axis = "channel"  # channel | spatial, Eq. 5 prints none
-    c.sentence_conv = False  # preset; 1x1 conv before Eq. 5's softmax
-    c.d_norm = "batch"  # batch | spectral | none
-    c.d_sentence_dim = 0  # sentence projected to this in D; 0: joined as it is
-    c.batch_size = 12  # released code, birds
-    c.num_steps = 480_000  # 650 epochs of CUB at batch 12; released code
-    c.g_learning_rate = 2e-4  # released code
-    c.d_learning_rate = 2e-4  # released code
-    c.adam_b1, c.adam_b2 = 0.5, 0.999  # released code
-    c.adversarial_scale = 0.5  # preset; factor of each term of Eq. 7
-    c.discriminator_weighting = "half"  # preset; half (Eq. 10) | mean
-    c.wrong_pairs = False  # preset; image i with sentence i + 1 as a fake
-    c.lambda_stream = 20.0  # preset; lambda of Eq. 9
-    c.caption_reduction = "mean"  # mean | sum over words, Eq. 8
-    c.lambda_damsm = 0.0  # of DAMSM in L_G; AttnGAN: 5 on CUB, 50 on COCO
-    c.kl_weight = 1.0  # of the conditioning augmentation; StackGAN
+    "condition_context": False,
+    "sentence_softmax_axis": one_of("channel", "spatial"),  # Eq. 5 prints none
+    "sentence_conv": False,  # preset; 1x1 conv before Eq. 5's softmax
+    "d_norm": one_of("batch", "spectral", "none"),
+    # Sentence projected to this in D; 0: joined as it is.
+    "d_sentence_dim": zero_or_more(0),
+    "batch_size": 12,  # released code, birds
+    "num_steps": zero_or_more(480_000),  # 650 epochs of CUB at 12; released code
+    "g_learning_rate": 2e-4,  # released code
+    "d_learning_rate": 2e-4,  # released code
+    "adam_b1": below_one(0.5, zero=True),  # released code
+    "adam_b2": below_one(0.999),  # released code
+    "adversarial_scale": 0.5,  # preset; factor of each term of Eq. 7
+    "discriminator_weighting": one_of("half", "mean"),  # preset; half is Eq. 10
+    "wrong_pairs": False,  # preset; image i with sentence i + 1 as a fake
+    "lambda_stream": zero_or_more(20.0),  # preset; lambda of Eq. 9
+    "caption_reduction": one_of("mean", "sum"),  # over words, Eq. 8
+    # Of DAMSM in L_G; AttnGAN: 5 on CUB, 50 on COCO.
+    "lambda_damsm": zero_or_more(0.0),
+    "kl_weight": zero_or_more(1.0),  # of the conditioning augmentation; StackGAN
     # Images in which the generator's moving average forgets half; released code: a
     # decay of 0.999 a step at batch 12.
-    c.ema_half_life = 8314.0
-    c.ema_batch_stats = True  # preset; average the statistics too
-    # What the backward pass computes again instead of keeping: none | convolutions
-    # (their results are kept, not what follows them) | blocks (only their inputs).
-    c.generator_remat = "none"
-    c.discriminator_remat = "none"
-    c.sample_every_steps = 5000
-    return _common(c, 50, 5000)
+    "ema_half_life": 8314.0,
+    "ema_batch_stats": True,  # preset; average the statistics too
+    # What the backward pass computes again instead of keeping: convolutions (their
+    # results are kept, not what follows them), blocks (only their inputs).
+    "generator_remat": one_of(*_REMAT),
+    "discriminator_remat": one_of(*_REMAT),
+    "sample_every_steps": 5000,
+    **_common(log=50, save=5000),
+}
 
-
-def _eval():
-    c = ml_collections.ConfigDict()
-    c.batch_size = 50
-    c.num_images = 0  # test images (and captions) used at the end; 0: all
-    c.quick_images = 400  # the same during training, to choose the best step
-    c.pool_size = 100  # own caption and 99 others; paper 4.1.2
-    c.repeats = 1  # images generated for each test image, from as many captions of it
-    c.samples = 16  # examples in a sample grid
-    c.splits = 10  # parts of the images over which Inception Score varies; [26]
-    c.folds = 10  # parts of the images over which R-precision varies
-    c.kid_subsets = 100
-    c.kid_subset_size = 1000  # generated and as many real images
-    c.inception = ""  # feature network of IS, FID and KID, .safetensors
-    # Which network that is: inception_v3 | inception_fid | inception_cub.
-    c.inception_kind = "inception_fid"
+_EVAL = {
+    "batch_size": 50,
+    # Test images (and captions) used at the end; 0: all.
+    "num_images": zero_or_more(0),
+    "quick_images": 400,  # the same during training, to choose the best step
+    "pool_size": 100,  # own caption and 99 others; paper 4.1.2
+    "repeats": 1,  # images generated for each test image, from as many captions of it
+    "samples": zero_or_more(16),  # examples in a sample grid
+    "splits": 10,  # parts of the images over which Inception Score varies; [26]
+    "folds": 10,  # parts of the images over which R-precision varies
+    "kid_subsets": 100,
+    "kid_subset_size": 1000,  # generated and as many real images
+    "inception": "",  # feature network of IS, FID and KID, .safetensors
+    # Which network that is.
+    "inception_kind": one_of(
+        "inception_v3", "inception_fid", "inception_cub", default="inception_fid"
+    ),
     # Reference statistics of FID, .npz; "": made from the test images.
-    c.reference = ""
-    c.heldout_steps = 0  # of the held-out captioner, toybirds only; 0: none
-    c.heldout_width = 24  # channels of its trunk's first stage
-    c.classifier_images = 2000  # drawn birds for the attribute classifier, toybirds
-    c.classifier_steps = 500
-    return c
+    "reference": "",
+    # Of the held-out captioner, toybirds only; 0: none.
+    "heldout_steps": zero_or_more(0),
+    "heldout_width": 24,  # channels of its trunk's first stage
+    "classifier_images": 2000,  # drawn birds for the attribute classifier, toybirds
+    "classifier_steps": 500,
+}
 
-
-def _weights():
-    c = ml_collections.ConfigDict()
-    c.inception_v3 = ""  # STEM's trunk, .safetensors, torchvision or timm names
-    c.resnet152 = ""  # STREAM's trunk, .safetensors, torchvision or timm names
-    c.random = False  # go on with random backbones where no file is given
+_WEIGHTS = {
+    "inception_v3": "",  # STEM's trunk, .safetensors, torchvision or timm names
+    "resnet152": "",  # STREAM's trunk, .safetensors, torchvision or timm names
+    "random": False,  # go on with random backbones where no file is given
     # Workdir of another run whose finished STEM and STREAM are taken; "": this run's.
-    c.pretrained = ""
+    "pretrained": "",
     # Which checkpoint of a finished stage the later stages and evaluation take.
-    c.checkpoint = "latest"  # latest | best
-    return c
+    "checkpoint": one_of("latest", "best"),
+}
+
+# Every key with its default and what it may be (`settings/rules.py`).
+KEYS = {
+    "preset": one_of(*PRESETS),
+    "seed": zero_or_more(0),
+    "dtype": one_of("float32", "bfloat16"),  # of activations
+    "matmul_precision": one_of("default", "high", "highest"),
+    "compilation_cache": "",  # folder; "" is ~/.cache/mirrorgan_jax/xla
+    "mesh": {
+        "data": devices(-1),  # along the batch; -1 takes what spatial leaves
+        "spatial": 1,  # devices along image rows
+        "shard_optimizer": False,  # moments split over data, instead of a copy each
+    },
+    "data": _DATA,
+    "text": _TEXT,
+    "stem": _STEM,
+    "stream": _STREAM,
+    "gan": _GAN,
+    "eval": _EVAL,
+    "weights": _WEIGHTS,
+}
 
 
-def base_config(preset="paper"):
+def _defaults(keys: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    found = ml_collections.ConfigDict()
+    for key, value in keys.items():
+        found[key] = _defaults(value) if isinstance(value, dict) else of(value).default
+    return found
+
+
+def base_config(preset: str = "paper") -> ml_collections.ConfigDict:
     """The full configuration.
 
     Args:
@@ -209,48 +247,50 @@ def base_config(preset="paper"):
     """
     if preset not in PRESETS:
         raise ValueError(f"preset = {preset!r}: allowed are {', '.join(PRESETS)}")
-    c = ml_collections.ConfigDict()
-    c.preset = preset
-    c.seed = 0
-    c.dtype = "float32"  # of activations: float32 | bfloat16
-    c.matmul_precision = "default"  # default | high | highest
-    c.compilation_cache = ""  # folder; "" is ~/.cache/mirrorgan_jax/xla
-    c.mesh = ml_collections.ConfigDict()
-    c.mesh.data = -1  # devices along the batch; -1 takes what spatial leaves
-    c.mesh.spatial = 1  # devices along image rows
-    c.mesh.shard_optimizer = False  # moments split over data, instead of a copy each
-    c.data, c.text = _data(), _text()
-    c.stem, c.stream, c.gan = _stem(), _stream(), _gan()
-    c.eval, c.weights = _eval(), _weights()
+    config = _defaults(KEYS)
+    config.preset = preset
     for key, *values in _PRESET_KEYS:
         group, name = key.split(".")
-        c[group][name] = values[PRESETS.index(preset)]
-    return c
+        config[group][name] = values[PRESETS.index(preset)]
+    return config
 
 
-def stage_sizes(gan):
+def stage_sizes(gan: ml_collections.ConfigDict) -> tuple[int, ...]:
     """Image sizes of the generator's stages, coarse to fine."""
     return tuple(gan.base_size * 2**i for i in range(gan.stages))
 
 
-def validate(config, *, num_devices=1, stages=STAGES, reads_data=True):
+def rule_batch(stage: Mapping[str, Any]) -> int:
+    """The batch size that a stage's learning rates were found at.
+
+    Args:
+      stage: its group of the configuration.
+    """
+    return stage["lr_rule_batch"] or stage["batch_size"]
+
+
+def validate(
+    config: ml_collections.ConfigDict,
+    *,
+    num_devices: int = 1,
+    stages: Sequence[str] = STAGES,
+) -> None:
     """Checks a resolved configuration before anything slow starts.
+
+    Which data sets there are the data room knows: `data.check`.
 
     Args:
       config: what `base_config` returned, changed at will.
       num_devices: devices that the mesh will hold.
       stages: those that will be trained: their batches must fit the mesh.
-      reads_data: whether a data set will be read.
 
     Raises:
       ValueError: every wrong key with its value and what is allowed, one a line.
     """
-    problems = [*checks.value_problems(config, PRESETS, STAGES)]
+    problems = [*checks.value_problems(config, KEYS)]
     if not problems:
         sizes = stage_sizes(config.gan)
         problems = [*checks.relation_problems(config, STAGES, sizes)]
-        if reads_data:
-            problems += checks.source_problems(config)
     if not problems:
         spatial = config.mesh.spatial
         data = config.mesh.data if config.mesh.data > 0 else num_devices // spatial

@@ -1,74 +1,32 @@
 """Checks of configuration keys, by themselves and against one another."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
 import ml_collections
 
-_REMAT = ("none", "convolutions", "blocks")
-_CHOICES = {
-    "dtype": ("float32", "bfloat16"),
-    "matmul_precision": ("default", "high", "highest"),
-    "data.name": ("toybirds", "cub", "folder"),
-    "stem.cell": ("lstm", "gru"),
-    "stem.encoder": ("inception_v3", "small"),
-    "stem.schedule": ("constant", "epoch_decay", "one_cycle"),
-    "stem.remat": _REMAT,
-    "stream.encoder": ("resnet152", "small"),
-    "stream.schedule": ("constant", "one_cycle"),
-    "stream.input_norm": ("imagenet", "raw"),
-    "stream.caption_reduction": ("mean", "sum"),
-    "stream.remat": _REMAT,
-    "gan.stages": (1, 2, 3),
-    "gan.base_size": (8, 16, 32, 64),
-    "gan.sentence_softmax_axis": ("channel", "spatial"),
-    "gan.d_norm": ("batch", "spectral", "none"),
-    "gan.discriminator_weighting": ("half", "mean"),
-    "gan.caption_reduction": ("mean", "sum"),
-    "gan.generator_remat": _REMAT,
-    "gan.discriminator_remat": _REMAT,
-    "eval.inception_kind": ("inception_v3", "inception_fid", "inception_cub"),
-    "weights.checkpoint": ("latest", "best"),
-}
-
-# Keys that may be zero; every other number must be positive.
-_MAY_BE_ZERO = {
-    "seed", "data.cache_mib", "stem.dropout", "stream.input_size", "stream.gate_margin",
-    "stem.num_steps", "stream.num_steps", "gan.num_steps",
-    "stem.adam_b1", "stream.adam_b1", "gan.adam_b1", "gan.d_sentence_dim",
-    "gan.lambda_stream", "gan.lambda_damsm", "gan.kl_weight",
-    "eval.num_images", "eval.samples", "eval.heldout_steps",
-}  # fmt: skip
+from mirrorgan_jax.settings import rules
 
 
-def _walk(config, prefix=""):
-    for key, value in config.items():
-        if isinstance(value, ml_collections.ConfigDict):
-            yield from _walk(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
-def value_problems(config, presets, stages):
+def value_problems(
+    config: ml_collections.ConfigDict, keys: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
     """Sentences on keys whose values are not allowed.
 
     Args:
       config: the resolved configuration.
-      presets: the names of presets.
-      stages: names of the training stages.
+      keys: what each may be, in groups: `settings.base.KEYS`.
+      prefix: of the keys' names.
     """
-    rules = {f"{stage}.lr_rule": ("none", "sqrt", "linear") for stage in stages}
-    choices = {**_CHOICES, "preset": presets, **rules}
-    for key, value in _walk(config):
-        if key in choices:
-            if value not in choices[key]:
-                allowed = ", ".join(map(str, choices[key]))
-                yield f"config.{key} = {value!r}: allowed are {allowed}"
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            if key == "mesh.data" and value == -1:
-                continue
-            if value < 0 or (value == 0 and key not in _MAY_BE_ZERO):
-                bound = "zero or more" if key in _MAY_BE_ZERO else "above zero"
-                yield f"config.{key} = {value!r}: allowed are numbers {bound}"
-            elif key.endswith(("_b1", "_b2", "dropout")) and value >= 1:
-                yield f"config.{key} = {value!r}: allowed are numbers below 1"
+    for key, value in keys.items():
+        if isinstance(value, dict):
+            yield from value_problems(config[key], value, f"{prefix}{key}.")
+            continue
+        rule = rules.of(value)
+        if not rule.holds(config[key]):
+            yield (
+                f"config.{prefix}{key} = {config[key]!r}: allowed are {rule.allowed}"
+            )
 
 
 def _small_trunk_problems(config, generated):
@@ -115,7 +73,9 @@ def _shared_trunk_problems(stem, stream):
             )
 
 
-def relation_problems(config, stages, sizes):
+def relation_problems(
+    config: ml_collections.ConfigDict, stages: Sequence[str], sizes: Sequence[int]
+) -> Iterator[str]:
     """Sentences on keys that do not fit one another.
 
     Args:
@@ -160,14 +120,3 @@ def relation_problems(config, stages, sizes):
             f" {contexts[2]} = False too the later stages would not see the caption;"
             " one must be True"
         )
-
-
-def source_problems(config):
-    """[] or a sentence on raw data that is needed and not given."""
-    what = {
-        "cub": "the folder that holds CUB_200_2011/, text/, train/ and test/",
-        "folder": "a folder or zip with metadata.jsonl and the images",
-    }
-    if config.data.source or config.data.name not in what:
-        return []
-    return [f"config.data.source is empty: give {what[config.data.name]}"]

@@ -1,7 +1,11 @@
 """Settings that several files of configs/ have in common."""
 
+import ml_collections
 
-def learn_from_scratch(config, *, image_size, width):
+
+def learn_from_scratch(
+    config: ml_collections.ConfigDict, *, image_size: int, width: int
+) -> None:
     """Small towers without pretrained weights and a small GAN, for small images.
 
     Args:
@@ -24,12 +28,12 @@ def learn_from_scratch(config, *, image_size, width):
     c.num_residual = 1
     c.d_sentence_dim = 32
     c.wrong_pairs = True
-    c.batch_size = c.lr_rule_batch = 16
-    config.stream.batch_size = config.stream.lr_rule_batch = 48
+    c.batch_size = 16
+    config.stream.batch_size = 48
     config.eval.kid_subset_size = 300
 
 
-def toybirds(config, *, image_size):
+def toybirds(config: ml_collections.ConfigDict, *, image_size: int) -> None:
     """Drawn birds, from scratch; how long the GAN trains is left to the file.
 
     Args:
@@ -42,7 +46,7 @@ def toybirds(config, *, image_size):
     learn_from_scratch(c, image_size=image_size, width=16)
 
     c.stem.dropout = 0.2
-    c.stem.batch_size = c.stem.lr_rule_batch = 32
+    c.stem.batch_size = 32
     c.stem.num_steps = 1300
     c.stem.learning_rate = 4e-3
     c.stem.eval_every_steps = c.stem.checkpoint_every_steps = 650

@@ -5,7 +5,10 @@ rows of a table, so that one pretraining serves them.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
+
+import ml_collections
 
 from mirrorgan_jax.settings import base as configs
 
@@ -78,7 +81,7 @@ VARIANTS = {
 }
 
 
-def apply(config, name):
+def apply(config: ml_collections.ConfigDict, name: str) -> ml_collections.ConfigDict:
     """Makes a configuration that of a variant.
 
     Args:
@@ -97,7 +100,7 @@ def apply(config, name):
     return config
 
 
-def parse(text):
+def parse(text: str) -> tuple[str, str | None]:
     """(preset, variant or None) of what follows the colon of `--config`.
 
     Args:
@@ -118,13 +121,16 @@ def parse(text):
     return presets[0] if presets else "paper", variants[0] if variants else None
 
 
-def configured(text, settings):
+def configured(
+    text: str, settings: Callable[[ml_collections.ConfigDict], None]
+) -> ml_collections.ConfigDict:
     """The configuration of a file of configs/ in the wanted preset and variant.
 
     Args:
       text: see `parse`.
       settings: `settings(config)` makes the file's own changes in place; those of
-        the variant come after them.
+        the variant come after them. Its batch sizes are the `lr_rule_batch` of stages
+        that it gives none.
 
     Raises:
       ValueError: see `parse`.
@@ -132,4 +138,6 @@ def configured(text, settings):
     preset, variant = parse(text)
     config = configs.base_config(preset)
     settings(config)
+    for stage in configs.STAGES:
+        config[stage].lr_rule_batch = configs.rule_batch(config[stage])
     return config if variant is None else apply(config, variant)

@@ -101,7 +101,7 @@ def create_mesh(config, stage, topology=None):
       ValueError: libtpu is missing, or does not know the topology.
     """
     devices = jax.devices() if topology is None else _chips(topology)
-    configs.validate(config, num_devices=len(devices), stages=[stage], reads_data=False)
+    configs.validate(config, num_devices=len(devices), stages=[stage])
     return meshes.create_mesh(config.mesh.data, config.mesh.spatial, devices)
 
 

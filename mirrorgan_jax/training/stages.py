@@ -33,7 +33,10 @@ class Trainer(NamedTuple):
 
 def _peak(c, rate):
     return states.scaled_rate(
-        rate, rule=c.lr_rule, batch_size=c.batch_size, rule_batch=c.lr_rule_batch
+        rate,
+        rule=c.lr_rule,
+        batch_size=c.batch_size,
+        rule_batch=configs.rule_batch(c),
     )
 
 

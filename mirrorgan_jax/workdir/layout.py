@@ -15,7 +15,7 @@ METRICS = {
 # Keys that a run may change on its way; memory and speed are no settings of it.
 _FREE_KEYS = (
     "num_steps", "gate_margin", "remat", "generator_remat", "discriminator_remat",
-    "cache_mib",
+    "cache_mib", "lr_rule_batch",
 )  # fmt: skip
 
 
@@ -81,6 +81,9 @@ def different_settings(name, saved, config):
                 continue
             old, new = saved[group].get(key), config[group].get(key)
             pairs.append((f"{group}.{key}", old, new))
+    if config[name]["lr_rule"] != "none":
+        batches = [configs.rule_batch(values[name]) for values in (saved, config)]
+        pairs.append((f"{name}.lr_rule_batch", *batches))
     return [f"{k} = {n!r}, was {o!r}" for k, o, n in pairs if o != n]
 
 

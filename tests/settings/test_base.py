@@ -5,7 +5,9 @@ import re
 import pytest
 from support import CONFIGS, settings, tiny
 
+from mirrorgan_jax import data
 from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.settings import rules
 
 # Files that need a folder of the user's own.
 SOURCES = {"cub", "folder", "coco"}
@@ -48,8 +50,9 @@ def test_configuration_files_are_valid_in_both_presets(path, preset):
     assert settings.flat(config).keys() == settings.flat(configs.base_config()).keys()
     if path.stem in SOURCES:
         with pytest.raises(ValueError, match="config.data.source is empty"):
-            configs.validate(config)
+            data.check(config.data)
         config.data.source = "somewhere"
+    data.check(config.data)
     configs.validate(config)
 
 
@@ -145,7 +148,6 @@ WRONG = {
         "powers of two",
     ),
     "regions": ({"stem.region_size": 12}, "stem.region_size = 12", "4, 8, 16"),
-    "no source": ({"data.name": "cub"}, "data.source is empty", "CUB_200_2011/"),
     "evaluation words": (
         {"text.eval_words": 7},
         "text.eval_words = 7",
@@ -184,6 +186,63 @@ WRONG = {
 )
 def test_unusual_settings_are_allowed(changes):
     assert configs.validate(tiny.tiny_config(**changes)) is None
+
+
+def keys(group=configs.KEYS, prefix=""):
+    """(name, what stands at it) of every key."""
+    for key, value in group.items():
+        if isinstance(value, dict):
+            yield from keys(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def test_every_key_has_a_rule_that_its_default_keeps():
+    assert {key for key, _ in keys()} == settings.flat(configs.base_config()).keys()
+    for key, value in keys():
+        rule = rules.of(value)
+        assert rule.holds(rule.default), key
+
+
+WRONG_VALUES = {str: "no such thing", int: -7, float: -7.0}
+
+
+@pytest.mark.parametrize(
+    "key", [key for key, value in keys() if rules.of(value).allowed != "any"]
+)
+def test_every_key_refuses_what_it_may_not_be(key):
+    config = configs.base_config()
+    value = WRONG_VALUES[type(settings.flat(config)[key])]
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(ValueError) as error:
+        configs.validate(config)
+    (line,) = str(error.value).splitlines()[1:]
+    rule = rules.of(dict(keys())[key])
+    assert line == f"  config.{key} = {value!r}: allowed are {rule.allowed}"
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed", "refused"),
+    [
+        (3, (1, 1e-9), (0, -1, float("nan"))),
+        (rules.zero_or_more(3), (0, 7), (-1, float("nan"))),
+        (rules.below_one(0.5), (0.999,), (0, 1, -0.1)),
+        (rules.below_one(0.5, zero=True), (0, 0.999), (1, -0.1)),
+        (rules.devices(-1), (-1, 1, 8), (0, -2)),
+        (rules.one_of("a", "b"), ("a", "b"), ("c", "")),
+        (True, (True, False), ()),
+        ("", ("anything",), ()),
+    ],
+    ids=str,
+)
+def test_rules_hold_what_they_say(value, allowed, refused):
+    rule = rules.of(value)
+    assert all(map(rule.holds, allowed)) and not any(map(rule.holds, refused))
+
+
+def test_first_choice_is_the_default_unless_another_is_named():
+    assert rules.one_of("a", "b").default == "a"
+    assert rules.one_of(1, 2, 3, default=3).default == 3
 
 
 @pytest.mark.parametrize("kind", WRONG)

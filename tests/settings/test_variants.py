@@ -106,6 +106,20 @@ def test_variant_comes_after_the_files_own_settings():
     assert variants.configured("paper", settings).gan.lambda_stream == 3.0
 
 
+def test_rates_were_found_at_the_batch_sizes_of_the_file():
+    def settings(config):
+        config.stem.batch_size = 7
+        config.gan.batch_size, config.gan.lr_rule_batch = 9, 5
+
+    config = variants.configured("attngan", settings)
+    assert (config.stem.lr_rule_batch, config.gan.lr_rule_batch) == (7, 5)
+    # The command line changes the batch size afterwards.
+    config.stem.batch_size = 14
+    assert configs.rule_batch(config.stem) == 7
+    # Without a file it is the batch size itself.
+    assert configs.rule_batch(configs.base_config().stream) == 128
+
+
 @pytest.mark.parametrize("name", sorted(set(variants.VARIANTS) - {"lambda_20"}))
 def test_step_of_a_variant_has_its_losses_and_stages(name):
     config = variants.apply(tiny.tiny_config(), name)

@@ -1,0 +1,34 @@
+"""Which settings count when a run goes on."""
+
+import pytest
+from support import settings, tiny
+
+from mirrorgan_jax.workdir import layout
+
+
+def different(now, **then):
+    """Sentences on STEM's settings; those of `then` were saved."""
+    saved = tiny.tiny_config(**then).to_dict()
+    return layout.different_settings("stem", saved, tiny.tiny_config(**now).to_dict())
+
+
+def test_cache_is_no_setting_and_may_be_missing():
+    assert different({"data.cache_mib": 0}) == []
+    saved = tiny.tiny_config().to_dict()
+    del saved["data"]["cache_mib"]
+    now = tiny.tiny_config()
+    assert layout.different_settings("stem", saved, now.to_dict()) == []
+    assert settings.flat(layout.saved_config(saved)) == settings.flat(now)
+
+
+@pytest.mark.parametrize(
+    ("rule", "then", "said"),
+    [
+        ("none", 48, []),  # saved when every file had a number there
+        ("sqrt", 4, []),  # the batch size, which 0 means
+        ("sqrt", 48, ["stem.lr_rule_batch = 4, was 48"]),
+    ],
+)
+def test_batch_of_the_rates_counts_where_they_follow_it(rule, then, said):
+    now = {"stem.lr_rule": rule}
+    assert different(now, **now, **{"stem.lr_rule_batch": then}) == said
