@@ -1,5 +1,5 @@
 # Sourced by quickstart.sh and test.sh: makes or updates .venv and activates it.
-# Usage: environment EXTRAS, such as "" or "[test]".
+# Usage: environment EXTRAS, such as "[data]" or "[data,test]".
 environment() {
   local python=""
   for candidate in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do

@@ -10,6 +10,8 @@ from support import random_runs
 from mirrorgan_jax import text
 from mirrorgan_jax.inference import model as api
 from mirrorgan_jax.models import build
+from mirrorgan_jax.parallel import mesh as meshes
+from mirrorgan_jax.workdir import layout
 
 WORDS = random_runs.WORDS
 RED = "this bird has a red wing"
@@ -128,11 +130,10 @@ def test_score_is_the_mean_cross_entropy_a_word(model):
     captions = [RED, "blue bird"]
     scores = model.caption_scores(images, captions)
     module = build.captioner(model.config, len(WORDS))
+    stream = layout.load_stream(model.config, model.workdir, meshes.create_mesh())
     for image, caption, score in zip(images, captions, scores, strict=True):
         ids = model.vocab.encode(caption)
-        logits = module.apply(
-            model._stream, image[None], np.array([ids]), train=False
-        )[0]  # fmt: skip
+        logits = module.apply(stream, image[None], np.array([ids]), train=False)[0]
         log_probs = jax.nn.log_softmax(logits)
         expected = -np.mean(log_probs[np.arange(len(ids)), np.array(ids)])
         np.testing.assert_allclose(score, expected, rtol=1e-4)  # float32 sums

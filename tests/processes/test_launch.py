@@ -199,7 +199,7 @@ def test_pod_install_copies_to_all_hosts_and_installs_jax_for_tpus():
     assert copy == [*expected.split(), "--worker=all", "--zone=us-west4-a"]
     assert "--worker=all" in install
     words = on_host(install)
-    assert words[-6:] == ["pip", "install", "--quiet", "jax[tpu]", "-e", "."]
+    assert words[-6:] == ["pip", "install", "--quiet", "jax[tpu]", "-e", ".[data]"]
 
 
 @pytest.mark.parametrize("action", ["run", "resume"])

@@ -15,13 +15,19 @@ from mirrorgan_jax.training import state as states
 
 
 def run(trainer, batches):
-    """(states from the initial one to the last, last metrics, compiled step)."""
-    step = jax.jit(trainer.train_step)
+    """(states from the initial one to the last, last metrics, compilations)."""
+    traced = []
+
+    def train_step(*arguments):
+        traced.append(1)
+        return trainer.train_step(*arguments)
+
+    step = jax.jit(train_step)
     kept = [jax.jit(trainer.create)(jax.random.key(1))]
     for batch in batches:
         state, metrics = step(kept[-1], trainer.frozen, batch, jax.random.key(0))
         kept.append(state)
-    return kept, metrics, step
+    return kept, metrics, len(traced)
 
 
 def batches(config, stage, count):
@@ -114,14 +120,14 @@ def test_generator_learns_from_the_updated_discriminators():
 
 
 def test_gan_step_compiles_once():
-    _, _, step = gan_run()
-    assert step._cache_size() == 1
+    _, _, compilations = gan_run()
+    assert compilations == 1
 
 
 @pytest.mark.parametrize("stage", ["stem", "stream"])
 def test_pretraining_steps_compile_once_and_change_every_leaf(stage):
-    (before, *_, after), _, step = pretraining_run(stage)
-    assert step._cache_size() == 1
+    (before, *_, after), _, compilations = pretraining_run(stage)
+    assert compilations == 1
     assert tiny.changed(before, after) == set(tiny.leaves(before))
     assert after.step == 3
 
