@@ -320,7 +320,7 @@ def _evaluate(parts):
     evaluate.run(
         *parts,
         captioners=_captioners(parts),
-        classifier=_classifier(config, truth) if truth else None,
+        classifier=trained_classifier(config, truth) if truth else None,
     )
 
 
@@ -340,7 +340,7 @@ def _captioners(parts):
     return found
 
 
-def _classifier(config, truth):
+def trained_classifier(config, truth):
     """The classifier of the attributes of drawn pictures, trained on the spot."""
     c = config.eval
     images, attributes = truth.draw(

@@ -4,6 +4,7 @@ A verb has `define(values)`, `main(values)` and `cli(argv)`, which calls `run`.
 """
 
 import importlib.util
+import re
 import sys
 import textwrap
 import traceback
@@ -132,13 +133,14 @@ def _miscounted(given, wanted):
 
 
 def _last_sentence(error):
-    if isinstance(error, KeyError):
-        return f"the configuration has no key {error}"
     # The library of flags wraps an error of the file in its traceback: the last line
     # says what is wrong.
     lines = str(error).replace("\\n", "\n").strip().splitlines()
     wrapped = any("Traceback" in line or "Attempted" in line for line in lines)
-    return " ".join((lines[-1] if wrapped else " ".join(lines)).split())
+    text = " ".join((lines[-1] if wrapped else " ".join(lines)).split())
+    # A key that is not there is an error of nothing but its name.
+    key = re.fullmatch(r"[\"']*(\w+)[\"']*", text)
+    return f"the configuration has no key {key[1]!r}" if key else text
 
 
 def _help(values, described):

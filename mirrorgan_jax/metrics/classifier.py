@@ -91,7 +91,7 @@ def augmented(key, images):
     # One field for the whole batch, another each step: a field each costs more
     # than the rest of the augmentation.
     noise = jax.random.normal(keys[5], images.shape[1:])
-    images += jax.random.uniform(keys[6], one, maxval=0.04) * noise
+    images += jax.random.uniform(keys[6], one, maxval=0.04) * noise[None]
     return jnp.clip(images, 0, 1)
 
 

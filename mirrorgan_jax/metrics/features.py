@@ -66,7 +66,7 @@ def digest(tree):
     return found.hexdigest()
 
 
-def _like_tensorflow_1(images):
+def like_tensorflow_1(images):
     """Bilinear to 299 pixels as TensorFlow 1 did it: output i reads input i * scale."""
 
     def weights(source):
@@ -111,7 +111,7 @@ def load(kind, path):
     def apply(variables, images):
         # The others take [-1, 1]: torchvision's network brings ImageNet's mean and
         # deviation back to it (transform_input), StackGAN's was trained on it.
-        images = _like_tensorflow_1(images) if fid else _half_pixel(images)
+        images = like_tensorflow_1(images) if fid else _half_pixel(images)
         if fid:
             # The graph takes (x - 128) / 128 of bytes x.
             images = ((images + 1) * 127.5 - 128) / 128

@@ -11,7 +11,7 @@ from mirrorgan_jax.metrics import result as results
 from mirrorgan_jax.metrics.observed import Observed
 
 TITLE = "R-precision"
-_CHUNK_ELEMENTS = 1 << 24  # float64 pool codes held at once, 128 MiB
+CHUNK_ELEMENTS = 1 << 24  # float64 pool codes held at once, 128 MiB
 
 
 def caption_pools(groups, *, pool_size=100, seed):
@@ -107,7 +107,7 @@ def own_ranks(image_codes, sentence_codes, pools):
             f"pools hold captions {pools.min()} to {pools.max()}: allowed are 0 to"
             f" {len(sentences) - 1}"
         )
-    rows = max(1, _CHUNK_ELEMENTS // (pools.shape[1] * images.shape[1]))
+    rows = max(1, CHUNK_ELEMENTS // (pools.shape[1] * images.shape[1]))
     ranks = np.empty(len(images), np.int64)
     for start in range(0, len(images), rows):
         part = slice(start, start + rows)

@@ -166,7 +166,7 @@ class _ConvUnit(nn.Module):
         )
 
 
-def _pooled(x, pooling):
+def pooled(x, pooling):
     """The pool of a branch: 3x3, stride 1, same size."""
     border = ((1, 1), (1, 1))
     if pooling == "max":
@@ -181,7 +181,7 @@ def _run(x, steps, unit, pooling, *, train: bool):
         if step == "max":
             x = nn.max_pool(x, (3, 3), (2, 2))
         elif step == "average":
-            x = _pooled(x, pooling)
+            x = pooled(x, pooling)
         elif isinstance(step[0], tuple):
             x = jnp.concatenate([unit(fork)(x, train=train) for fork in step], -1)
         else:

@@ -94,7 +94,7 @@ def _cell(image, values, name):
     )
 
 
-def _maps(image, word_map, sentence_map, words, count):
+def map_cells(image, word_map, sentence_map, words, count):
     """Cells of one stage's maps: the sentence's, then the words'."""
     cells = []
     if sentence_map is not None:
@@ -127,7 +127,7 @@ def stages_sheet(images, word_maps, sentence_maps, words, *, title=None, count=5
     labels = ["images"]
     later = zip(images[1:], word_maps, sentence_maps, strict=True)
     for number, (image, word_map, sentence_map) in enumerate(later, 1):
-        cells = _maps(image, word_map, sentence_map, words, count)
+        cells = map_cells(image, word_map, sentence_map, words, count)
         if cells:
             rows.append(cells)
             labels.append(f"attention of stage {number}")
@@ -162,7 +162,7 @@ def swap_sheet(images, word_maps, words, captions, *, title=None, count=2):
     rows, labels = [[sheets.Cell(image) for image in images]], ["image"]
     if word_maps is not None:
         columns = [
-            _maps(image, word_map, None, own, count)
+            map_cells(image, word_map, None, own, count)
             for image, word_map, own in zip(images, word_maps, words, strict=True)
         ]
         # A caption of fewer words has fewer maps.

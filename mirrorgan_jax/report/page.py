@@ -21,7 +21,7 @@ from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.workdir import files, layout, metric_log
 
 _GRIDS = 8  # sample grids of the training that are shown
-_PICTURE_BYTES, _GRID_BYTES = 1_200_000, 400_000  # of one picture in the page
+PICTURE_BYTES, _GRID_BYTES = 1_200_000, 400_000  # of one picture in the page
 # Widths in pixels and qualities that a picture is tried with until it is small.
 _SIZES = ((2400, 88), (1600, 84), (1200, 80), (800, 75), (500, 70))
 
@@ -57,7 +57,7 @@ def write(workdir):
 def _contents(workdir):
     """What the template shows."""
     folder = workdir / "report"
-    config = _config(workdir)
+    config = saved_config(workdir)
     dataset = config.data.name if config is not None else None
     evaluation, missing = _evaluation(folder / "evaluation.json")
     run = _json(folder / "run.json")
@@ -74,9 +74,9 @@ def _contents(workdir):
             for key, found in metrics.items()
             if isinstance(found, Result)
         ],
-        "final": _picture(grids[-1][1], _PICTURE_BYTES) if grids else None,
-        "stages": _picture(folder / "stages.png", _PICTURE_BYTES),
-        "redescription": _picture(folder / "redescription.png", _PICTURE_BYTES),
+        "final": _picture(grids[-1][1], PICTURE_BYTES) if grids else None,
+        "stages": _picture(folder / "stages.png", PICTURE_BYTES),
+        "redescription": _picture(folder / "redescription.png", PICTURE_BYTES),
         "tables": [_table(key, found, dataset) for key, found in metrics.items()],
         "curves": charts.training_charts(rows),
         "timeline": _timeline(grids),
@@ -113,7 +113,7 @@ def _evaluation(path):
     return found, "no measure could be taken"
 
 
-def _config(workdir):
+def saved_config(workdir):
     """Configuration of the latest stage that has a checkpoint, or None."""
     for stage in reversed(configs.STAGES):
         if layout.finished_steps(workdir, stage):

@@ -82,7 +82,7 @@ def _cut(word, font, width):
     return word + "…"
 
 
-def _wrap(paragraph, font, width, max_lines):
+def wrap(paragraph, font, width, max_lines):
     """Lines of (word, colour), each at most `width` wide; too long ends in '…'."""
     lines = [[]]
     for word, color in coloured(paragraph):
@@ -139,7 +139,7 @@ class _Text:
             line
             for paragraph in paragraphs
             if paragraph
-            for line in _wrap(paragraph, self._font, width, max_lines)
+            for line in wrap(paragraph, self._font, width, max_lines)
         ]
         self.height = self._step * len(self._lines)
 

@@ -59,7 +59,7 @@ class _Runs:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 step = config.gan.num_steps
                 path.write_text(result.dumps(evaluations.evaluation(step=step)))
-            else:
+            elif stage in configs.STAGES:
                 self._steps[workdir, stage] = config[stage].num_steps
 
 
@@ -100,7 +100,7 @@ def test_sweep_pretrains_once_a_seed_and_runs_every_row(tmp_path, config, fake):
 
 def test_rows_have_stages_of_their_own_alone(tmp_path, config):
     row = reproduce.row_config(config, tmp_path, 0, "lambda_5")
-    assert runs.needed_stages(row) == ["gan", "evaluate"]
+    assert runs.needed_stages(row) == ["gan", "heldout", "evaluate"]
     configs.validate(row)
 
 

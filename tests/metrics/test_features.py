@@ -55,7 +55,7 @@ def test_digest_follows_values_names_and_types(classifier):
 def test_tensorflow_1_reads_at_multiples_of_the_scale():
     image = np.arange(100.0, dtype=np.float32)
     images = jnp.asarray(np.broadcast_to(image[None, :, None, None], (1, 100, 100, 3)))
-    out = features._like_tensorflow_1(images)
+    out = features.like_tensorflow_1(images)
     assert out.shape == (1, 299, 299, 3)
     # A ramp is interpolated exactly; past the last pixel it stays.
     expected = np.minimum(np.arange(299) * (100 / 299), 99)
@@ -64,11 +64,11 @@ def test_tensorflow_1_reads_at_multiples_of_the_scale():
 
 def test_border_of_the_average_pools():
     ones = jnp.ones((1, 4, 4, 1))
-    counted = inception._pooled(ones, "counted")[0, :, :, 0]
+    counted = inception.pooled(ones, "counted")[0, :, :, 0]
     np.testing.assert_allclose(counted[0], np.array([4, 6, 6, 4]) / 9, rtol=1e-6)
-    np.testing.assert_allclose(inception._pooled(ones, "uncounted"), 1, rtol=1e-6)
+    np.testing.assert_allclose(inception.pooled(ones, "uncounted"), 1, rtol=1e-6)
     spike = jnp.zeros((1, 4, 4, 1)).at[0, 1, 1, 0].set(5.0)
-    assert inception._pooled(spike, "max")[0, :3, :3, 0].min() == 5
+    assert inception.pooled(spike, "max")[0, :3, :3, 0].min() == 5
     with pytest.raises(ValueError, match="pooling = 'other'"):
         jax.eval_shape(
             lambda x: inception.InceptionV3(pooling="other").init(

@@ -57,7 +57,7 @@ def test_r_precision_equals_a_loop_across_chunks(monkeypatch):
     rng = np.random.default_rng(0)
     images, sentences = rng.normal(size=(50, 8)), rng.normal(size=(50, 8))
     pools = r_precision.caption_pools(50, pool_size=10, seed=0)
-    monkeypatch.setattr(r_precision, "_CHUNK_ELEMENTS", 7 * 80)
+    monkeypatch.setattr(r_precision, "CHUNK_ELEMENTS", 7 * 80)
     ranks = r_precision.own_ranks(images, sentences, pools)
     for image, pool, rank in zip(images, pools, ranks, strict=True):
         codes = sentences[pool]

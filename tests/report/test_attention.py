@@ -72,7 +72,7 @@ def _said(cells):
 
 def test_maps_name_the_word_and_its_range():
     image = np.zeros((8, 8, 3), np.float32)
-    cells = attention._maps(image, _maps(4), np.full((4, 4, 2), 0.5), WORDS, 2)
+    cells = attention.map_cells(image, _maps(4), np.full((4, 4, 2), 0.5), WORDS, 2)
     assert _said(cells) == [
         "sentence 0.50 to 0.50", "red 0.30 to 0.90", "bird 0.05 to 0.50",
     ]  # fmt: skip

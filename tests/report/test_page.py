@@ -74,7 +74,7 @@ def _r_precision(rows=None, **changes):
 def settings(monkeypatch):
     """Settings that every workdir seems to have; tests change them."""
     config = configs.base_config()
-    monkeypatch.setattr(report, "_config", lambda workdir: config)
+    monkeypatch.setattr(report, "saved_config", lambda workdir: config)
     return config
 
 
@@ -247,7 +247,7 @@ def test_grids_are_spread_over_the_training_with_the_last(tmp_path):
 
 
 def test_large_picture_is_made_small(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_PICTURE_BYTES", 60_000)
+    monkeypatch.setattr(report, "PICTURE_BYTES", 60_000)
     _picture(tmp_path / "report" / "stages.png", size=(900, 300), noise=True)
     (source,) = _Page(report.write(tmp_path)).images()
     kind, data = source.split(";base64,")

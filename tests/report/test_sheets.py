@@ -60,13 +60,13 @@ def _texts(lines):
 def test_captions_are_wrapped_to_the_width():
     font = ImageFont.load_default(size=15)
     text = " ".join(f"word{i}" for i in range(18))
-    lines = _texts(sheets._wrap(text, font, 300, 5))
+    lines = _texts(sheets.wrap(text, font, 300, 5))
     assert " ".join(lines) == text and len(lines) > 1
     assert max(font.getlength(line) for line in lines) <= 300
-    endless = _texts(sheets._wrap("word " * 200, font, 200, 5))
+    endless = _texts(sheets.wrap("word " * 200, font, 200, 5))
     assert len(endless) == 5 and endless[-1].endswith("…")
     assert max(font.getlength(line) for line in endless) <= 200
-    (unbroken,) = _texts(sheets._wrap("w" * 100, font, 200, 5))
+    (unbroken,) = _texts(sheets.wrap("w" * 100, font, 200, 5))
     assert unbroken.endswith("…") and font.getlength(unbroken) <= 200
 
 

@@ -182,7 +182,6 @@ WRONG = {
         },
         {"gan.lambda_damsm": 5.0, "eval.heldout_steps": 0},
     ],
-    ids=str,
 )
 def test_unusual_settings_are_allowed(changes):
     assert configs.validate(tiny.tiny_config(**changes)) is None
@@ -233,7 +232,7 @@ def test_every_key_refuses_what_it_may_not_be(key):
         (True, (True, False), ()),
         ("", ("anything",), ()),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "allowed", None) or str(value),
 )
 def test_rules_hold_what_they_say(value, allowed, refused):
     rule = rules.of(value)
