@@ -88,7 +88,7 @@ def drawn():
     dataset = types.SimpleNamespace(
         truth=Truth, vocab=text.Vocabulary(["<end>", "a", "b"])
     )
-    classifier = runs.trained_classifier(config, dataset)
+    classifier = runs.trained_classifier(config, dataset.truth)
     images, attributes = Truth.draw(120, size=32, seed=9)
     real = images.astype(np.float32) / 127.5 - 1
     # What a generator makes lies between the 256 values of a file.
