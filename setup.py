@@ -55,5 +55,5 @@ setup(
         "tpu": ["jax[tpu]"],
         "torch": ["torch>=2.2"],  # conversion of .pth files
     },
-    entry_points={"console_scripts": ["mirrorgan = mirrorgan_jax.main:cli"]},
+    entry_points={"console_scripts": ["mirrorgan = mirrorgan_jax.cli.verbs:cli"]},
 )

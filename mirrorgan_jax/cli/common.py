@@ -1,13 +1,194 @@
-"""Command lines that show a finished run: flags, captions, errors in a sentence."""
+"""The one way to make a command: flags, --help, errors in a sentence, the end.
 
+A verb has `define(values)`, `main(values)` and `cli(argv)`, which calls `run`.
+"""
+
+import importlib.util
+import re
 import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Sequence
 
+import ml_collections
 from absl import flags, logging
 from etils import epath
+from ml_collections import config_flags
+
+from mirrorgan_jax.settings import named
+
+# What the extra [data] brings, as far as it is imported by name.
+_DATA_PACKAGES = (
+    "tensorflow", "tensorflow_datasets", "array_record", "clu", "tensorboard",
+)  # fmt: skip
 
 
-def define(values):
-    """Defines the flags that all of these commands have."""
+def run(
+    main: Callable[..., None],
+    described: str,
+    define: Callable[[flags.FlagValues], None],
+    argv: Sequence[str] | None = None,
+    *,
+    configured: bool = False,
+    arguments: Sequence[str] = (),
+) -> int:
+    """Parses flags and does what they ask for.
+
+    Args:
+      main: `main(values, *arguments)`; it raises what went wrong.
+      described: text that --help shows above the flags, examples first.
+      define: `define(values)` defines the flags.
+      argv: arguments, the command's name first; None takes those of the process.
+      configured: whether there are --config and --config.KEY flags.
+      arguments: names of what stands beside the flags, all of it needed.
+
+    Returns:
+      The exit status: 0, also after SIGTERM; 1 after an error was said in a sentence.
+
+    Raises:
+      Exception: an error of another kind than those that a user makes.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    values = flags.FlagValues()
+    # Orbax and jax have much to say that tells a user nothing.
+    logging.set_verbosity(logging.ERROR)
+    try:
+        if configured:
+            argv = _with_paths(argv)
+            config_flags.DEFINE_config_file(
+                "config", None, "Configuration: a name, such as cub:reference, or a"
+                " file. --config.KEY=VALUE changes a key.",
+                flag_values=values, sys_argv=argv,
+            )  # fmt: skip
+        define(values)
+        if "--help" in argv or "-h" in argv:
+            print(_help(values, described))
+            return 0
+        given = values(argv)[1:]
+        if len(given) != len(arguments):
+            raise ValueError(_miscounted(given, arguments))
+    except Exception as error:  # whatever a configuration file may raise
+        print(f"error in the flags: {_last_sentence(error)}", file=sys.stderr)
+        return 1
+    return _ended(lambda: main(values, *given))
+
+
+def _ended(act):
+    """Does something; the exit status. Errors are said in a sentence.
+
+    One process of several leaves at once: the usual end would wait for the others, who
+    wait for this one.
+    """
+    import jax
+
+    from mirrorgan_jax.parallel import hosts
+
+    try:
+        act()
+        return 0
+    except hosts.Terminated as reason:
+        hosts.say(f"SIGTERM: {reason}; the same command goes on")
+        return 0
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] not in _DATA_PACKAGES:
+            raise
+        print(
+            f"error: {error.name} is not installed, which reads the data: pip install"
+            ' "mirrorgan_jax[data]"',
+            file=sys.stderr,
+        )
+    except Exception as error:
+        if jax.process_count() == 1:
+            raise
+        reason = hosts.lost(error)
+        if reason is None:
+            traceback.print_exc()
+        else:
+            print(f"error: {reason}", file=sys.stderr)
+    if jax.distributed.is_initialized() and jax.process_count() > 1:
+        hosts.leave(1)
+    return 1
+
+
+def _with_paths(argv):
+    """The arguments with files in place of the names of configurations."""
+    found = list(argv)
+    for place, word in enumerate(argv):
+        flag, equals, value = word.partition("=")
+        if flag not in ("--config", "-config"):
+            continue
+        if equals:
+            found[place] = f"{flag}={named.resolve(value)}"
+        elif place + 1 < len(argv):
+            found[place + 1] = named.resolve(argv[place + 1])
+    return found
+
+
+def _miscounted(given, wanted):
+    if wanted:
+        return f"{len(given)} arguments: allowed are {len(wanted)}, {' '.join(wanted)}"
+    return f"{given[0]!r} is no flag: flags are --name=value"
+
+
+def _last_sentence(error):
+    text = str(error.args[0] if error.args else error)
+    if isinstance(error, AttributeError | KeyError):
+        # All that the library says of an unknown --config.KEY is its name.
+        key, _, hint = text.partition("\n")
+        name = re.fullmatch(r"""['"]*([\w.]+)['"]*""", key)
+        if name:
+            return f"the configuration has no key {name[1]!r}. {hint}".strip()
+    # The library of flags wraps an error of the file in its traceback: the last line
+    # says what is wrong.
+    lines = text.replace("\\n", "\n").strip().splitlines()
+    wrapped = any("Traceback" in line or "Attempted" in line for line in lines)
+    return " ".join((lines[-1] if wrapped else " ".join(lines)).split())
+
+
+def _help(values, described):
+    """The text of --help: what the command does, then a flag a line or two."""
+    names = list(values)
+    lines = [described.strip(), *(["", "flags:"] if names else [])]
+    for name in names:
+        flag = values[name]
+        # The library adds a remark of its own to flags that may be repeated.
+        text = f"--{name}  " + flag.help.partition(";\n")[0]
+        if flag.default not in (None, "", []) and flag.default is not False:
+            text += f" Default {flag.default}."
+        lines += textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent=" " * 6)
+    return "\n".join(lines)
+
+
+def define_processes(values: flags.FlagValues) -> None:
+    """Defines the flags that tell the processes of a run of one another."""
+    flags.DEFINE_enum(
+        "distributed", "auto", ["auto", "on", "off"],
+        "Whether this is one process of several; auto: where a cluster is found.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "coordinator_address", None,
+        "HOST:PORT of process 0, where no cluster tells it.", flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "num_processes", None, "Processes of the run, with --coordinator_address.",
+        lower_bound=1, flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "process_id", None, "Number of this process, from 0.", lower_bound=0,
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "heartbeat_timeout_seconds", 30,
+        "Seconds of silence after which a process is dead and the others stop.",
+        lower_bound=5, flag_values=values,
+    )  # fmt: skip
+
+
+def define_captions(values: flags.FlagValues) -> None:
+    """Defines the flags of commands that draw captions with a finished run."""
     flags.DEFINE_string(
         "workdir", None, "Folder of a finished run, local or a bucket.",
         flag_values=values,
@@ -26,44 +207,67 @@ def define(values):
     )  # fmt: skip
 
 
-def run(main, values, described, argv=None):
-    """Parses flags and does what they ask for.
+def configuration(values: flags.FlagValues, example: str) -> ml_collections.ConfigDict:
+    """The configuration of --config.
+
+    Raises:
+      ValueError: there is none; `example` is a name that could stand there.
+    """
+    if values.config is None:
+        raise ValueError(f"--config is missing: try --config={example}")
+    return values.config
+
+
+def config_name(values: flags.FlagValues) -> str:
+    """The name of --config's file: "toybirds"."""
+    path = config_flags.get_config_filename(values["config"])
+    return epath.Path(path.partition(":")[0]).stem
+
+
+def join(config: ml_collections.ConfigDict, values: flags.FlagValues) -> None:
+    """Prepares a command that trains or evaluates, before jax computes.
 
     Args:
-      main: `main(values)`.
-      values: `flags.FlagValues`, not yet parsed.
-      described: text that --help shows above the flags.
-      argv: arguments, the command's name first; None takes those of the process.
+      config: decides the compile cache and the precision.
+      values: with the flags of `define_processes`.
 
-    Returns:
-      The exit status: 0, or 1 after an error of the flags or of `main` was said in a
-      sentence.
+    Raises:
+      ModuleNotFoundError: what reads data is not installed.
     """
-    argv = sys.argv if argv is None else argv
-    if "--help" in argv or "-h" in argv:
-        print(f"{described}\n{values.get_help(include_special_flags=False)}")
-        return 0
-    # Orbax and jax have much to say that tells a reader of pictures nothing.
-    logging.set_verbosity(logging.ERROR)
-    try:
-        rest = values(argv)[1:]
-        if rest:
-            raise ValueError(f"{rest[0]!r} is no flag: captions are --caption=...")
-        main(values)
-    except flags.Error as error:
-        print(f"error in the flags: {_sentence(error)}", file=sys.stderr)
-        return 1
-    except (ValueError, OSError) as error:
-        print(f"error: {_sentence(error)}", file=sys.stderr)
-        return 1
-    return 0
+    for name in _DATA_PACKAGES:
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    from mirrorgan_jax import run as runs
+    from mirrorgan_jax.parallel import hosts
+
+    runs.set_up(config)
+    hosts.initialize(
+        values.distributed,
+        coordinator_address=values.coordinator_address,
+        num_processes=values.num_processes,
+        process_id=values.process_id,
+        heartbeat_timeout_seconds=values.heartbeat_timeout_seconds,
+    )
+    hosts.stop_between_stages()
 
 
-def _sentence(error):
-    return " ".join(str(error).split())
+def finished(workdir: str | None) -> epath.Path:
+    """The folder of --workdir, which must be there.
+
+    Raises:
+      ValueError: none was given.
+      FileNotFoundError: it does not exist.
+    """
+    if not workdir:
+        raise ValueError("--workdir is missing: try --workdir=runs/toybirds")
+    path = epath.Path(workdir)
+    if not path.exists():
+        raise FileNotFoundError(f"workdir {workdir} does not exist")
+    return path
 
 
-def captions(values):
+def captions(values: flags.FlagValues) -> tuple[list[str], list[str]]:
     """The captions of --caption and --captions_file, and what each is called.
 
     Returns:
@@ -102,10 +306,7 @@ def open_model(workdir):
     from mirrorgan_jax.inference import model as api
     from mirrorgan_jax.workdir import layout
 
-    if not workdir:
-        raise ValueError("--workdir is missing: try --workdir=runs/toybirds")
-    if not epath.Path(workdir).exists():
-        raise FileNotFoundError(f"workdir {workdir} does not exist")
+    finished(workdir)
     runs.set_up(layout.read_settings(workdir)[0])
     model = api.Model.load(workdir)
     print(f"{workdir}: generator of step {model.step} of {model.config.gan.num_steps}")

@@ -1,19 +1,24 @@
-"""StackGAN's Inception-v3 for CUB, a TensorFlow 1 checkpoint, as `.safetensors`.
+"""Converts StackGAN's Inception-v3 for CUB, the network of the published Inception
+Scores, from a TensorFlow 1 checkpoint to .safetensors.
 
-    python -m mirrorgan_jax.cli.convert CHECKPOINT OUT.safetensors
+  mirrorgan convert CHECKPOINT OUT.safetensors
+  mirrorgan convert inception/model.ckpt-5000 inception_cub.safetensors
 
-`config.eval.inception` takes the result as `inception_kind = "inception_cub"`.
+CHECKPOINT is its path without .index. The result is taken by
+  mirrorgan evaluate --workdir=runs/cub --config=cub \\
+      --config.eval.inception=OUT.safetensors \\
+      --config.eval.inception_kind=inception_cub
 """
 
 import sys
 
+from absl import flags
 from etils import epath
 
-from mirrorgan_jax.weights import slim
-from mirrorgan_jax.workdir import files
+from mirrorgan_jax.cli import common
 
 
-def convert(checkpoint, out):
+def convert(checkpoint: str, out: str) -> None:
     """Converts a checkpoint (its path without `.index`) to a `.safetensors` file.
 
     Raises:
@@ -21,31 +26,28 @@ def convert(checkpoint, out):
     """
     if epath.Path(out).suffix != ".safetensors":
         raise ValueError(f"{out}: the file must end in .safetensors")
-    import tensorflow as tf
     from safetensors import numpy as safetensors
 
-    try:
-        reader = tf.train.load_checkpoint(str(checkpoint))
-    except (ValueError, tf.errors.OpError) as error:
-        raise ValueError(f"{checkpoint}: no TensorFlow checkpoint ({error})") from None
-    tensors = slim.state_dict(reader.get_tensor, reader.get_variable_to_shape_map())
+    from mirrorgan_jax.data import tf_checkpoint
+    from mirrorgan_jax.weights import slim
+    from mirrorgan_jax.workdir import files
+
+    tensors = slim.state_dict(*tf_checkpoint.variables(checkpoint))
     files.write_bytes(out, safetensors.save(tensors))
 
 
-def main(arguments):
-    """The command; returns the exit status."""
-    if len(arguments) != 2:
-        command = "python -m mirrorgan_jax.cli.convert"
-        print(f"usage: {command} CHECKPOINT OUT.safetensors", file=sys.stderr)
-        return 2
-    try:
-        convert(*arguments)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"written: {arguments[1]}")
-    return 0
+def main(values: flags.FlagValues, checkpoint: str, out: str) -> None:
+    """Does what the arguments ask for."""
+    del values
+    convert(checkpoint, out)
+    print(f"written: {out}")
+
+
+def cli(argv=None):
+    """The command; returns its exit status."""
+    arguments = ("CHECKPOINT", "OUT.safetensors")
+    return common.run(main, __doc__, lambda values: None, argv, arguments=arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli())

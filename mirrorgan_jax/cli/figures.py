@@ -1,6 +1,9 @@
-"""The paper's figures of a finished run, each as one PNG.
+"""Draws the paper's figures with a finished run, each as one PNG.
 
-`python -m mirrorgan_jax.figures --figure=stages --workdir=... --caption=...`, with
+  mirrorgan figures --workdir=runs/toybirds --figure=stages --from_test=4
+  mirrorgan figures --workdir=runs/toybirds --figure=swap \\
+      --caption='a small red bird' --swap=red=blue,yellow
+
   methods        one row a method, ground truth last (Fig. 3); --workdirs, --truth
   stages         every stage and where it looked (Fig. 5)
   swap           one word replaced, noise being the same (Fig. 6); --swap
@@ -20,9 +23,9 @@ FIGURES = ("methods", "stages", "swap", "interpolation", "redescription")
 _TRUTH = (".png", ".jpg", ".jpeg")
 
 
-def _flags():
-    values = flags.FlagValues()
-    common.define(values)
+def define(values: flags.FlagValues) -> None:
+    """Defines the flags."""
+    common.define_captions(values)
     flags.DEFINE_enum("figure", None, FIGURES, "Which one.", flag_values=values)
     flags.DEFINE_list(
         "workdirs", [], "methods: NAME=FOLDER,NAME=FOLDER, top to bottom.",
@@ -50,7 +53,6 @@ def _flags():
         "out", None, "The file; default <workdir>/samples/figures/<figure>.png.",
         flag_values=values,
     )  # fmt: skip
-    return values
 
 
 def parse_swaps(texts):
@@ -190,7 +192,7 @@ def draw(values):
     )
 
 
-def main(values):
+def main(values: flags.FlagValues) -> None:
     """Does what the flags ask for."""
     from mirrorgan_jax.report import sheets
 
@@ -206,7 +208,7 @@ def main(values):
 
 def cli(argv=None):
     """The command; returns its exit status."""
-    return common.run(main, _flags(), __doc__, argv)
+    return common.run(main, __doc__, define, argv)
 
 
 if __name__ == "__main__":

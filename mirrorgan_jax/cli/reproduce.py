@@ -1,41 +1,26 @@
-"""A table of the paper from one command: its runs, their means, the table.
+"""Trains the rows of a table of the paper and writes the table.
 
-Command:  python -m mirrorgan_jax.reproduce --table=3 \
-              --config=configs/toybirds32.py --workdir=runs/reproduce --seeds=0,1,2
+  mirrorgan reproduce --table=3 --config=toybirds32 --seeds=0,1,2
+  mirrorgan reproduce --table=3 --config=toybirds32 --rows=attngan --only_collect
 
-Every run is a variant of the configuration under a seed, in <workdir>/seed<S>/<run>;
-STEM and STREAM are trained once a seed, in <workdir>/seed<S>/pretrained. Rows of one
-setting share a run, whatever the table. <workdir>/table<N>.md and .csv are written
-again after every run; the same command goes on after a kill.
+Every run is a variant of the configuration under a seed, in
+<workdir>/seed<S>/<run>; STEM and STREAM are trained once a seed, in
+<workdir>/seed<S>/pretrained. Rows of one setting share a run, whatever the table.
+<workdir>/table<N>.md and .csv are written again after every run; the same command
+goes on after a kill.
 """
 
 import json
 import re
+import sys
 
-from absl import app, flags, logging
+from absl import flags
 from etils import epath
 
-# It defines the flags of the configuration, the folder and the processes.
-from mirrorgan_jax import main as command
+from mirrorgan_jax.cli import common
 from mirrorgan_jax.report import results, tables
 from mirrorgan_jax.settings import variants
 
-_TABLE = flags.DEFINE_enum("table", None, ["1", "2", "3"], "Table of the paper.")
-_SEEDS = flags.DEFINE_list(
-    "seeds", [], "Seeds that are run, such as 0,1,2; default the configuration's."
-)
-_ROWS = flags.DEFINE_list(
-    "rows", [], "Variants of the table that are run; default all of them."
-)
-_ONLY_COLLECT = flags.DEFINE_boolean(
-    "only_collect", False, "Run nothing: write the table of what is there."
-)
-for _name in (
-    "config", "workdir", "distributed", "coordinator_address", "num_processes",
-    "process_id", "heartbeat_timeout_seconds",
-):  # fmt: skip
-    flags.declare_key_flag(_name)
-_FOREIGN = ("stage", "compile_only", "topology")  # of the other command alone
 _MARK = "diverged.json"
 
 
@@ -289,39 +274,55 @@ def sweep(config, workdir, number, *, seeds=(0,), rows=(), only_collect=False):
     return path
 
 
-def _asked():
-    """Runs what the flags ask for."""
+def define(values: flags.FlagValues) -> None:
+    """Defines the flags."""
+    flags.DEFINE_enum(
+        "table", None, ["1", "2", "3"], "Table of the paper.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "workdir", "runs/reproduce", "Folder of all runs, local or a bucket.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_list(
+        "seeds", [], "Seeds that are run, such as 0,1,2; default the configuration's.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_list(
+        "rows", [], "Variants of the table that are run; default all of them.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_boolean(
+        "only_collect", False, "Run nothing: write the table of what is there.",
+        flag_values=values,
+    )  # fmt: skip
+    common.define_processes(values)
+
+
+def main(values: flags.FlagValues) -> None:
+    """Does what the flags ask for."""
     from mirrorgan_jax.parallel import hosts
 
-    values = flags.FLAGS
-    for name in _FOREIGN:
-        if values[name].present:
-            raise ValueError(f"--{name} has no meaning for tables")
-    if _TABLE.value is None:
+    if values.table is None:
         raise ValueError("--table is missing: allowed are 1, 2, 3")
-    if values.config is None:
-        raise ValueError("--config is missing: try --config=configs/toybirds32.py")
-    seeds = parse_seeds(_SEEDS.value or [str(values.config.seed)])
-    command.set_up(values.config)
+    config = common.configuration(values, "toybirds32")
+    seeds = parse_seeds(values.seeds or [str(config.seed)])
+    common.join(config, values)
     path = sweep(
-        values.config,
-        values.workdir or "runs/reproduce",
-        int(_TABLE.value),
+        config,
+        values.workdir,
+        int(values.table),
         seeds=seeds,
-        rows=_ROWS.value,
-        only_collect=_ONLY_COLLECT.value,
+        rows=values.rows,
+        only_collect=values.only_collect,
     )
     if hosts.is_first():
         hosts.say(f"{path.read_text()}\ntable: {path}")
 
 
-def main(argv):
-    """Runs what the flags ask for; returns the exit status."""
-    del argv
-    logging.set_verbosity(logging.ERROR)
-
-    return command.ended(_asked)
+def cli(argv=None):
+    """The command; returns its exit status."""
+    return common.run(main, __doc__, define, argv, configured=True)
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=command.parse)
+    sys.exit(cli())

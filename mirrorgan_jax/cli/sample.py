@@ -1,8 +1,12 @@
-"""Captions to images: `python -m mirrorgan_jax.sample --workdir=... --caption=...`.
+"""Draws captions with a finished run.
 
-Writes a PNG of the last stage for every image, with caption and seed in its text
-chunks, and for every caption a sheet: all stages and, where the run has STREAM, what
-it says of each image and how well the caption fits (nats a word, lower is better).
+  mirrorgan sample --workdir=runs/toybirds --caption='a small red bird'
+  mirrorgan sample --workdir=runs/toybirds --captions_file=FILE --n=4 --seed=7
+
+Writes a PNG of the last stage for every image, with caption and seed in its
+text chunks, and for every caption a sheet: all stages and, where the run has
+STREAM, what it says of each image and how well the caption fits (nats a word,
+lower is better).
 """
 
 import re
@@ -17,15 +21,14 @@ from mirrorgan_jax.cli import common
 _SLUG = 40  # letters of a caption in a file's name
 
 
-def _flags():
-    values = flags.FlagValues()
-    common.define(values)
+def define(values: flags.FlagValues) -> None:
+    """Defines the flags."""
+    common.define_captions(values)
     flags.DEFINE_integer("n", 8, "Images a caption.", lower_bound=1, flag_values=values)
     flags.DEFINE_string(
         "out", None, "Folder of the pictures; default <workdir>/samples/captions.",
         flag_values=values,
     )  # fmt: skip
-    return values
 
 
 def _slug(caption):
@@ -100,7 +103,7 @@ def write(model, captions, folder, *, n, seed, truncation):
             )
 
 
-def main(values):
+def main(values: flags.FlagValues) -> None:
     """Does what the flags ask for."""
     captions, names = common.captions(values)
     if not captions:
@@ -120,7 +123,7 @@ def main(values):
 
 def cli(argv=None):
     """The command; returns its exit status."""
-    return common.run(main, _flags(), __doc__, argv)
+    return common.run(main, __doc__, define, argv)
 
 
 if __name__ == "__main__":

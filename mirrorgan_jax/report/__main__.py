@@ -1,8 +1,6 @@
-"""`python -m mirrorgan_jax.report --workdir=runs/toybirds`: writes the page."""
+"""A door: `python -m mirrorgan_jax.report` is `mirrorgan report`."""
 
-import sys
-
-from mirrorgan_jax.report import page
+import runpy
 
 if __name__ == "__main__":
-    sys.exit(page.main())
+    runpy.run_module("mirrorgan_jax.cli.report", run_name="__main__", alter_sys=True)

@@ -1,16 +1,12 @@
 """The report of a run: one HTML file that opens from disk, without a network.
 
-    python -m mirrorgan_jax.report --workdir=runs/toybirds
-
 It shows what the run's folder holds; what is not there is said in a sentence.
 """
 
-import argparse
 import base64
 import datetime
 import io
 import json
-import sys
 
 import jinja2
 from etils import epath
@@ -332,17 +328,3 @@ def _settings(config):
         }
         for key, value in _flat(config.to_dict()).items()
     ]
-
-
-def main(argv=None):
-    """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m mirrorgan_jax.report", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--workdir", required=True, help="folder of the run")
-    try:
-        print(write(parser.parse_args(argv).workdir))
-    except (FileNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0

@@ -17,8 +17,7 @@ SOURCES = {
     "inception_v3": "torchvision's inception_v3 or timm's inception_v3.tv_in1k",
     "inception_fid": "the ImageNet graph of 2015 with torchvision's names"
     " (pt_inception-2015-12-05 of pytorch-fid)",
-    "inception_cub": "StackGAN's checkpoint for CUB, converted with"
-    " python -m mirrorgan_jax.cli.convert",
+    "inception_cub": "StackGAN's checkpoint for CUB after `mirrorgan convert`",
 }
 
 

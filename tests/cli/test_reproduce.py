@@ -273,7 +273,7 @@ def _command(workdir, *flags):
         (["--config=tests/support/tiny_config.py"], "error: --table is missing"),
         (
             ["--config=tests/support/tiny_config.py", "--table=3", "--stage=gan"],
-            "error: --stage has no meaning",
+            "error in the flags: Unknown command line flag 'stage'",
         ),
     ],
 )

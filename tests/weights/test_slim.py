@@ -99,11 +99,11 @@ def test_command_reads_a_checkpoint_of_tensorflow(tmp_path, variables, capsys):
         tensors=[tf.constant(variables[name]) for name in names],
     )  # fmt: skip
     out = tmp_path / "a.safetensors"
-    assert convert_slim.main([path, str(out)]) == 0
+    assert convert_slim.cli(["convert", path, str(out)]) == 0
     found = safetensors.load_file(out)
     for name, value in convert(variables).items():
         np.testing.assert_array_equal(found[name], value)
-    assert convert_slim.main([str(tmp_path / "none"), str(out)]) == 1
+    assert convert_slim.cli(["convert", str(tmp_path / "none"), str(out)]) == 1
     assert "no TensorFlow checkpoint" in capsys.readouterr().err
-    assert convert_slim.main([path, str(tmp_path / "a.npz")]) == 1
-    assert convert_slim.main([]) == 2
+    assert convert_slim.cli(["convert", path, str(tmp_path / "a.npz")]) == 1
+    assert convert_slim.cli(["convert"]) == 1

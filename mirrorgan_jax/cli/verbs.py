@@ -1,0 +1,58 @@
+"""MirrorGAN: images from captions, and captions from the images again."""
+
+import difflib
+import importlib
+import sys
+
+VERBS = {
+    "train": "trains and evaluates; the same command goes on after a kill",
+    "sample": "draws captions with a finished run",
+    "figures": "draws the paper's figures with a finished run",
+    "evaluate": "measures a trained run again",
+    "report": "writes the HTML page of a run",
+    "reproduce": "trains the rows of a table of the paper and writes it",
+    "compile": "says what a step needs on machines that need not be there",
+    "convert": "converts StackGAN's Inception-v3 for CUB",
+}
+
+
+_HELP = """{doc}
+
+  mirrorgan VERB --flag=value ...
+  python -m mirrorgan_jax VERB --flag=value ...
+
+verbs:
+{verbs}
+
+examples:
+  mirrorgan train --config=toybirds
+  mirrorgan sample --workdir=runs/toybirds --caption='a small red bird'
+  mirrorgan figures --workdir=runs/toybirds --figure=stages --from_test=4
+  mirrorgan report --workdir=runs/toybirds
+
+mirrorgan VERB --help tells the flags of a verb."""
+
+
+def cli(argv=None):
+    """Entry point of the console script; returns the exit status.
+
+    Args:
+      argv: arguments, the command's name first; None takes those of the process.
+    """
+    argv = sys.argv if argv is None else argv
+    verb, rest = (argv[1:2] or ["--help"])[0], argv[2:]
+    if verb in ("--help", "-h"):
+        verbs = "\n".join(f"  {name:10} {line}" for name, line in VERBS.items())
+        print(_HELP.format(doc=__doc__, verbs=verbs))
+        return 0
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f": is it {near[0]}?" if near else f": there are {', '.join(VERBS)}"
+        print(f"error: mirrorgan has no verb {verb!r}{hint}", file=sys.stderr)
+        return 1
+    command = importlib.import_module(f"mirrorgan_jax.cli.{verb}")
+    return command.cli([f"mirrorgan {verb}", *rest])
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
