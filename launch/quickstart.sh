@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 begin=$SECONDS
 . launch/environment.sh
-environment ""
+environment "[data]"
 keep_memory
 echo "training on toybirds into runs/toybirds: about 12 minutes on 2 cores"
 python -m mirrorgan_jax.main --config=configs/toybirds.py "$@"

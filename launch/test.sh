@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 begin=$SECONDS
 . launch/environment.sh
-environment "[test]"
+environment "[data,test]"
 python -m ruff check .
 python -m ruff format --check .
 python -m pytest -m "not slow" -q "$@"
