@@ -1,4 +1,4 @@
-"""Package of mirrorgan_jax: `pip install -e .[data]`, with tests `.[data,test]`."""
+"""Package of mirrorgan_jax; `pip install -e .` or `pip install -e .[data,test]`."""
 
 import re
 from pathlib import Path
@@ -18,22 +18,29 @@ setup(
     description="MirrorGAN in JAX: text-to-image generation by redescription",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
     author="The mirrorgan_jax authors",
+    license="Apache-2.0",
     project_urls={"Paper": "https://arxiv.org/abs/1903.05854"},
-    keywords="text-to-image generation, GAN, JAX, Flax, TPU, MirrorGAN",
+    keywords=["text-to-image", "GAN", "MirrorGAN", "JAX", "Flax", "TPU"],
     classifiers=[
         "Development Status :: 4 - Beta",
+        "Environment :: Console",
         "Intended Audience :: Science/Research",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Processing",
         "Typing :: Typed",
     ],
-    # The configurations travel in the wheel: `mirrorgan train --config=toybirds`.
     packages=[
         *find_packages(include=["mirrorgan_jax", "mirrorgan_jax.*"]),
         "mirrorgan_jax.configs",
     ],
+    # The configurations travel with the package, under their names.
     package_dir={"mirrorgan_jax.configs": "configs"},
     package_data={
         "mirrorgan_jax": ["py.typed"],
@@ -55,7 +62,7 @@ setup(
         "jinja2>=3.1",  # the report's page, with everything escaped
     ],
     extras_require={
-        # What trains and evaluates reads data; what only samples does without.
+        # Reads data and writes logs: for training and evaluation.
         "data": [
             # It only reads data here: the build without GPU code where there is one.
             f"tensorflow-cpu>=2.18; {LINUX_X86}",
@@ -63,16 +70,18 @@ setup(
             "tensorflow-datasets>=4.9.7",
             "importlib_resources",  # TFDS imports it without declaring it
             "array-record>=0.5",  # the file format of the prepared data sets
-            "clu>=0.0.12",  # writes events for TensorBoard
+            "clu>=0.0.12",
             "tensorboard",  # clu's writers need it, TensorFlow no longer brings it
         ],
         "test": [
             "pytest>=8",
-            "pytest-xdist>=3",
+            "pytest-xdist>=3.6",  # tests on several cores
             "pyyaml>=6",  # the launch files
-            "ruff==0.17.6",
-        ],  # its formatting changes between versions
-        # Compiles for TPU chips that are elsewhere (--compile_only --topology=...),
+            "ruff==0.17.6",  # its formatting changes between versions
+            "setuptools>=69",  # builds the wheel that a test looks into
+            "wheel",  # the same, before setuptools 70.1
+        ],
+        # Compiles for TPU chips that are elsewhere (mirrorgan compile --topology=...),
         # and runs on those that are here.
         "tpu": ["jax[tpu]"],
     },

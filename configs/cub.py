@@ -1,12 +1,12 @@
 """MirrorGAN on CUB-200-2011 at the paper's sizes.
 
-Command:  python -m mirrorgan_jax.main --config=configs/cub.py
+Command:  mirrorgan train --config=cub
               --config.data.source=DIR
               --config.weights.inception_v3=inception_v3.safetensors
               --config.weights.resnet152=resnet152.safetensors
           DIR holds CUB_200_2011/, text/, train/ and test/.
-          configs/cub.py:reference trains what the authors' released code computes,
-          configs/cub.py:attngan a row of the tables (`settings/variants.py`);
+          cub:reference trains what the authors' released code computes,
+          cub:attngan a row of the tables (`settings/variants.py`);
           --config.eval.repeats=10 evaluates on 30,000 images, as the papers do.
 Hardware: one GPU or TPU host; a few steps of every stage also run on a CPU
 Cost:     not yet measured

@@ -1,6 +1,6 @@
 """MirrorGAN on your own captioned photographs, from scratch at 64 pixels.
 
-Command:  python -m mirrorgan_jax.main --config=configs/folder.py
+Command:  mirrorgan train --config=folder
               --config.data.source=DIR_OR_ZIP
           DIR_OR_ZIP holds metadata.jsonl, a line an image:
           {"file_name": "images/a.jpg", "captions": ["..."], "class_id": 3,

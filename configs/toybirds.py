@@ -1,6 +1,6 @@
 """MirrorGAN on toybirds, drawn on the spot: the default, no download.
 
-Command:  python -m mirrorgan_jax.main --config=configs/toybirds.py
+Command:  mirrorgan train --config=toybirds
 Hardware: 2 CPU cores
 Cost:     about 12 minutes
 Expected: R-precision top-1 about 60 % generated, 72 % real; attribute accuracy

@@ -1,8 +1,7 @@
 """MirrorGAN on toybirds drawn at 32 pixels, for sweeps and tables.
 
-Command:  python -m mirrorgan_jax.main --config=configs/toybirds32.py
-          configs/toybirds32.py:attngan is a row of the tables
-          (`mirrorgan_jax/settings/variants.py`).
+Command:  mirrorgan train --config=toybirds32
+          toybirds32:attngan is a row of the tables (`settings/variants.py`).
 Hardware: 2 CPU cores
 Cost:     about 10 minutes beside other work, 4 of them STEM, STREAM and the
           held-out captioner, which the rows of a table share

@@ -1,5 +1,6 @@
 # Sourced by quickstart.sh and test.sh: makes or updates .venv and activates it.
-# Usage: environment EXTRAS, such as "[data]" or "[data,test]".
+# Usage: environment EXTRAS, such as "[data]" or "[data,test]". CONSTRAINTS names a file
+# with versions, constraints.txt where it is not set; CONSTRAINTS= takes the newest.
 environment() {
   local python=""
   for candidate in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do
@@ -11,12 +12,14 @@ environment() {
     echo "error: Python 3.11, 3.12 or 3.13 is needed and none was found; PYTHON=... names one" >&2
     return 1
   fi
-  # What setup.py asks for decides whether an installation is up to date.
-  local wanted; wanted="$(cksum < setup.py)"
+  # What setup.py and the constraints ask for decides whether it is up to date.
+  local versions="${CONSTRAINTS-constraints.txt}" wanted
+  wanted="$(cat setup.py ${versions:+"$versions"} | cksum)"
   if [ ! -x .venv/bin/python ] || [ "$(cat ".venv/installed$1" 2>/dev/null)" != "$wanted" ]; then
     echo "installing into .venv with $($python --version): 1 to 3 minutes"
     [ -x .venv/bin/python ] || "$python" -m venv .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".$1"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+      ${versions:+-c "$versions"} -e ".$1"
     echo "$wanted" > ".venv/installed$1"
   else
     echo "environment .venv is up to date"

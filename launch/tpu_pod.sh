@@ -89,7 +89,7 @@ case $action in
     on all "mkdir -p mirrorgan_jax && tar xzf mirrorgan_jax.tar.gz -C mirrorgan_jax \
 && cd mirrorgan_jax && { [ -x .venv/bin/python ] || { python3 -m pip install --user \
 --quiet uv && python3 -m uv venv --seed --python=3.12 .venv; }; } \
-&& .venv/bin/python -m pip install --quiet 'jax[tpu]' -e .[data]" ;;
+&& .venv/bin/python -m pip install --quiet 'jax[tpu]' -e '.[data]'" ;;
   run|resume)
     need WORKDIR "a folder that every host can write, such as gs://bucket/run"
     main="-m mirrorgan_jax.main $(quote --config="${CONFIG:-configs/cub.py}" \

@@ -133,14 +133,18 @@ def _miscounted(given, wanted):
 
 
 def _last_sentence(error):
+    text = str(error.args[0] if error.args else error)
+    if isinstance(error, AttributeError | KeyError):
+        # All that the library says of an unknown --config.KEY is its name.
+        key, _, hint = text.partition("\n")
+        name = re.fullmatch(r"""['"]*([\w.]+)['"]*""", key)
+        if name:
+            return f"the configuration has no key {name[1]!r}. {hint}".strip()
     # The library of flags wraps an error of the file in its traceback: the last line
     # says what is wrong.
-    lines = str(error).replace("\\n", "\n").strip().splitlines()
+    lines = text.replace("\\n", "\n").strip().splitlines()
     wrapped = any("Traceback" in line or "Attempted" in line for line in lines)
-    text = " ".join((lines[-1] if wrapped else " ".join(lines)).split())
-    # A key that is not there is an error of nothing but its name.
-    key = re.fullmatch(r"[\"']*(\w+)[\"']*", text)
-    return f"the configuration has no key {key[1]!r}" if key else text
+    return " ".join((lines[-1] if wrapped else " ".join(lines)).split())
 
 
 def _help(values, described):

@@ -53,6 +53,7 @@ def test_unknown_verb_is_a_sentence_with_the_nearest(verb, said, capsys):
         ("train --config birds", "no file 'birds'"),
         ("train --config=toybirds:papr", "preset = 'papr'"),
         ("train --config=toybirds --config.gan.nfg=3", "no key 'nfg'"),
+        ("train --config=toybirds --config.gann.ngf=3", "no key 'gann'"),
         ("train --config=toybirds --config.gan.ngf=x", "--config.gan.ngf=x"),
         ("train --config=toybirds --stage=held", "--stage=held"),
         ("train --config=toybirds more", "'more' is no flag"),

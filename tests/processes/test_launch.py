@@ -132,6 +132,40 @@ def test_script_is_valid_shell(script):
     assert result.returncode == 0 and not result.stderr, result.stderr
 
 
+# The environment
+
+
+@pytest.mark.parametrize(
+    ("variables", "constrained"),
+    [
+        ({}, ["-c", "constraints.txt"]),
+        ({"CONSTRAINTS": "own.txt"}, ["-c", "own.txt"]),
+        ({"CONSTRAINTS": ""}, []),
+    ],
+)
+def test_environment_installs_the_versions_of_a_file_once(
+    variables, constrained, tmp_path
+):
+    python = executable(tmp_path / ".venv/bin/python", '#!/bin/sh\necho "$@"\n')
+    (python.parent / "activate").write_text("")
+    for name in ("setup.py", "constraints.txt", "own.txt"):
+        (tmp_path / name).write_text("")
+
+    def install():
+        result = subprocess.run(
+            ["bash", "-euc", f". {LAUNCH}/environment.sh; environment '[data]'"],
+            cwd=tmp_path, env=environment(PYTHON=sys.executable, **variables),
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        return result.stdout.splitlines()[-1]
+
+    assert install().split()[-len(constrained) - 2 :] == [*constrained, "-e", ".[data]"]
+    assert "up to date" in install()
+    (tmp_path / "setup.py").write_text("changed")
+    assert install().endswith("-e .[data]")
+
+
 # Cloud TPU
 
 
