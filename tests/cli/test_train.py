@@ -21,9 +21,13 @@ def asked(monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "workdir", "wanted"),
     [
-        ([], "runs/tiny_config", ["stem", "stream", "gan", "evaluate"]),
+        ([], "runs/tiny_config", ["stem", "stream", "gan", "heldout", "evaluate"]),
         (["--stage=gan", "--workdir=own"], "own", ["gan"]),
-        (["--config.gan.lambda_stream=0"], None, ["stem", "gan", "evaluate"]),
+        (
+            ["--config.gan.lambda_stream=0"],
+            None,
+            ["stem", "gan", "heldout", "evaluate"],
+        ),
     ],
 )
 def test_train_does_the_wanted_stages_in_a_folder(asked, flags, workdir, wanted):
