@@ -154,7 +154,7 @@ def _protocol(observed):
     )
     return {
         **observed.counts(),
-        "redescription": "greedy, as many words as the caption; both are parsed",
+        "redescription": "greedy, as many words as the caption, both parsed",
         "survived, contradicted, unsaid": "shares of the attributes asked for that are"
         " said again, said with another value, not said",
         "agreement": "of what both speak of, the share that agrees",

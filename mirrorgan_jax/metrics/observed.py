@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mirrorgan_jax import text
+from mirrorgan_jax.data.sources import records
 from mirrorgan_jax.metrics import features
 
 # {"generated": of n images, one a caption; "real": of the images of the first rows}.
@@ -42,7 +43,7 @@ class Observed:
       redescriptions: {captioner: `Sides` of {"ids" [n, T] greedy, "log_probs"
         [n, T, V] of the caption's own words}}.
       cross_entropies: {captioner: {"matched", "shuffled"} on real images, nats a word}.
-      truth: `data.datasets.Truth` or None.
+      truth: `data.sources.records.Truth` or None.
       vocab: the vocabulary.
     """
 
@@ -65,7 +66,7 @@ class Observed:
     asked: Mapping[str, np.ndarray]
     redescriptions: Mapping[str, Sides]
     cross_entropies: Mapping[str, Mapping[str, float]]
-    truth: Any
+    truth: records.Truth | None
     vocab: text.Vocabulary
 
     def counts(self) -> dict[str, int]:

@@ -1,21 +1,14 @@
 """What a run of toybirds leaves behind, with made-up numbers; and what measures see."""
 
-import types
-
 import numpy as np
 
 from mirrorgan_jax import text
-from mirrorgan_jax.data.toybirds import birds, mentions
+from mirrorgan_jax.data import toybirds
 from mirrorgan_jax.metrics import observed as observations
 from mirrorgan_jax.metrics.result import Evaluation, Result, Row, Source
 
 PARTS = ("body", "wing", "belly", "crown")
-TRUTH = types.SimpleNamespace(
-    parts=birds.PARTS,
-    values=birds.ATTRIBUTES,
-    synonyms=birds.SYNONYMS,
-    find=mentions.find,
-)
+TRUTH = toybirds.TRUTH
 
 
 def result(title, columns, rows, **changes):
