@@ -67,7 +67,14 @@ def digest(tree):
 
 
 def like_tensorflow_1(images):
-    """Bilinear to 299 pixels as TensorFlow 1 did it: output i reads input i * scale."""
+    """Bilinear to 299 pixels as TensorFlow 1 did it: output i reads input i * scale.
+
+    Args:
+      images: [B, H, W, 3].
+
+    Returns:
+      [B, 299, 299, 3].
+    """
 
     def weights(source):
         at = np.minimum(np.arange(_SIDE) * (source / _SIDE), source - 1)

@@ -95,7 +95,15 @@ def _cell(image, values, name):
 
 
 def map_cells(image, word_map, sentence_map, words, count):
-    """Cells of one stage's maps: the sentence's, then the words'."""
+    """Cells of one stage's maps: the sentence's, then the words'.
+
+    Args:
+      image: [q, q, 3] in [-1, 1] or uint8.
+      word_map: [h, w, T].
+      sentence_map: [h, w, M], or None.
+      words: of the caption, in order.
+      count: how many of them are shown, the strongest.
+    """
     cells = []
     if sentence_map is not None:
         cells.append(_cell(image, sentence_focus(sentence_map), "sentence"))

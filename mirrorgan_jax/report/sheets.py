@@ -83,7 +83,14 @@ def _cut(word, font, width):
 
 
 def wrap(paragraph, font, width, max_lines):
-    """Lines of (word, colour), each at most `width` wide; too long ends in '…'."""
+    """Lines of (word, colour), each at most `width` wide; too long ends in '…'.
+
+    Args:
+      paragraph: string, or list of (word, colour).
+      font: PIL font.
+      width: pixels.
+      max_lines: further words are cut.
+    """
     lines = [[]]
     for word, color in coloured(paragraph):
         longer = " ".join(w for w, _ in [*lines[-1], (word, color)])
