@@ -1,8 +1,6 @@
-"""The command and its verbs: help, names, errors in a sentence, doors."""
+"""The command and its verbs: help, names, errors in a sentence."""
 
 import importlib.util
-import subprocess
-import sys
 
 import pytest
 from support import CONFIGS, ROOT
@@ -111,21 +109,3 @@ def test_flags_change_the_configuration(flag):
     (values,) = found
     assert (values.config.gan.ngf, values.config.stem.cell) == (8, "gru")
     assert common.config_name(values) == "cub" and values.config.is_locked
-
-
-@pytest.mark.parametrize(
-    ("module", "verb"),
-    [
-        ("mirrorgan_jax", "train"),
-        ("mirrorgan_jax.main", "train"),
-        *((f"mirrorgan_jax.{v}", v) for v in ("sample", "figures", "report")),
-        ("mirrorgan_jax.reproduce", "reproduce"),
-    ],
-)
-def test_door_opens_its_verb(module, verb):
-    words = [module, *([verb] if module == "mirrorgan_jax" else []), "--help"]
-    result = subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    assert f"  mirrorgan {verb} " in result.stdout

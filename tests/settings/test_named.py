@@ -1,11 +1,7 @@
 """Configurations by name."""
 
-import shutil
-import subprocess
-import sys
-
 import pytest
-from support import CONFIGS, ROOT
+from support import CONFIGS
 
 from mirrorgan_jax.settings import named
 
@@ -33,15 +29,3 @@ def test_what_is_neither_is_refused_with_what_there_is(text, tmp_path, monkeypat
     with pytest.raises(ValueError, match="no file .*cub, .*toybirds32") as error:
         named.resolve(text)
     assert "\n" not in str(error.value)
-
-
-def test_installed_package_brings_its_own(tmp_path):
-    site = tmp_path / "site"
-    shutil.copytree(ROOT / "mirrorgan_jax", site / "mirrorgan_jax")
-    shutil.copytree(CONFIGS, site / "mirrorgan_jax" / "configs")
-    code = "from mirrorgan_jax.settings import named; print(named.resolve('cub'))"
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
-        env={"PYTHONPATH": str(site)}, check=True,
-    )  # fmt: skip
-    assert result.stdout.strip() == str(site / "mirrorgan_jax" / "configs" / "cub.py")

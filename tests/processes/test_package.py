@@ -114,3 +114,15 @@ def test_continuous_integration_calls_the_script():
         s["run"] for job in jobs["jobs"].values() for s in job["steps"] if "run" in s
     ]
     assert "bash .ci/run" in commands
+
+
+def test_installed_package_brings_its_own(tmp_path):
+    site = tmp_path / "site"
+    shutil.copytree(ROOT / "mirrorgan_jax", site / "mirrorgan_jax")
+    shutil.copytree(CONFIGS, site / "mirrorgan_jax" / "configs")
+    code = "from mirrorgan_jax.settings import named; print(named.resolve('cub'))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(site)}, check=True,
+    )  # fmt: skip
+    assert result.stdout.strip() == str(site / "mirrorgan_jax" / "configs" / "cub.py")
