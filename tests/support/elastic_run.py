@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from support import command, tiny
 
+from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import loop
 
 MESHES = [(8, 1), (1, 1), (2, 2), (4, 2)]
@@ -19,7 +20,7 @@ STEPS = 2  # on each mesh
 DESCENT = optax.sgd(1e-3, momentum=0.0)
 
 
-def run(workdir, meshes):
+def run(workdir, shapes):
     """Trains two steps on each mesh; returns the batches' rows that were read."""
     read = []
 
@@ -34,7 +35,7 @@ def run(workdir, meshes):
 
         return rows_from
 
-    for number, shape in enumerate(meshes, 1):
+    for number, shape in enumerate(shapes, 1):
         config = tiny.tiny_config(
             **{"gan.batch_size": 8, "gan.num_steps": STEPS * number}
         )
