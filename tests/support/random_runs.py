@@ -13,21 +13,21 @@ WORDS = (
 )
 
 
-def _save(workdir, config, stage, state, ema=None):
+def _save(workdir, config, words, stage, state, ema=None):
     checkpoints = checkpoint.Checkpoints(workdir, stage)
     checkpoints.save(
         config[stage].num_steps, state, ema=ema, config=config.to_dict(),
-        vocab=list(WORDS),
+        vocab=list(words),
     )  # fmt: skip
     checkpoints.close()
 
 
-def write(workdir):
+def write(workdir, words=WORDS):
     """Writes checkpoints of every stage of the tiny configuration; returns workdir."""
     config = tiny.tiny_config()
     for number, stage in enumerate(("stem", "stream")):
-        create = stages.STAGES[stage].make(config, len(WORDS)).create
-        _save(workdir, config, stage, jax.jit(create)(jax.random.key(number)))
-    state = jax.jit(stages.gan(config, len(WORDS)).create)(jax.random.key(3))
-    _save(workdir, config, "gan", state, ema=state.ema)
+        create = stages.STAGES[stage].make(config, len(words)).create
+        _save(workdir, config, words, stage, jax.jit(create)(jax.random.key(number)))
+    state = jax.jit(stages.gan(config, len(words)).create)(jax.random.key(3))
+    _save(workdir, config, words, "gan", state, ema=state.ema)
     return workdir
