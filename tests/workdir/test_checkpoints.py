@@ -153,6 +153,7 @@ print(json.dumps(trees))
 """
 
 
+@pytest.mark.processes
 def test_plain_orbax_restores_nested_dictionaries(tmp_path):
     checkpoints = checkpoint.Checkpoints(tmp_path, "gan")
     save(checkpoints, 3, ema=ema(3))
