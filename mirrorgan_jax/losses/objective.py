@@ -136,8 +136,7 @@ def generator_loss(
 def _matching_loss(image_encoder, variables, images, captions, gammas):
     """L_DAMSM of generated images [B, q, q, 3], the encoder in inference mode."""
     regions, code = image_encoder.apply(variables, images, train=False)
-    # The loss may split captions over `spatial`. Without this the compiler carries that
-    # split into the generator, where a kernel's gradient was seen to be wrong.
+    # The loss may split captions over `spatial`: the split stays in it.
     words, mask, sentence = map(
         constraints.shard_batch, (captions.words, captions.mask, captions.sentence)
     )

@@ -44,11 +44,7 @@ class NetworkState:
         }
 
     def updated(self, optimizer, grads, batch_stats):
-        """The state after one step of its optimiser.
-
-        The new parameters are whole on every device: convolutions with a kernel that
-        the compiler left split over the mesh were seen to be wrong by a factor.
-        """
+        """The state after one step of its optimiser, parameters whole on a device."""
         grads = constraints.whole_gradients(grads)
         updates, opt_state = optimizer.update(grads, self.opt_state, self.params)
         params = constraints.replicate(optax.apply_updates(self.params, updates))

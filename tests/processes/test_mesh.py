@@ -72,6 +72,19 @@ def test_activations_are_split_along_their_rows(eight_devices, mesh):
         assert parts[f"4 x {rows}"] == [4 // data, rows]
 
 
+def test_devices_of_a_network_split_by_images_exchange_sums_alone(eight_devices):
+    assert eight_devices["communication"]["stream"].keys() == {"all-reduce"}
+
+
+@pytest.mark.parametrize("step", ["gan", "gan with DAMSM"])
+def test_no_kernel_and_no_large_map_is_gathered(eight_devices, step):
+    gathered = eight_devices["communication"][step]["all-gather"]
+    gathered = [dims for dims in gathered if len(dims) == 4]
+    # Maps are [B, rows, rows, C]; kernels have sides of 3 or begin with those of 4.
+    kernels = [d for d in gathered if d.count(3) > 1 or d[0] == d[1] != d[2]]
+    assert not kernels and max(dims[1] for dims in gathered) <= 16
+
+
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("mesh", MESHES, ids=str)
 def test_ten_steps_on_eight_devices_equal_one(eight_devices, mesh, stage):

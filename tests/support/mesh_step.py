@@ -17,6 +17,7 @@ from support import tiny
 
 from mirrorgan_jax.parallel import constraints
 from mirrorgan_jax.parallel import mesh as meshes
+from mirrorgan_jax.training import aot
 from mirrorgan_jax.training import state as states
 
 ROWS = 8
@@ -137,6 +138,17 @@ def placement(mesh):
     }
 
 
+def communication(stage, shape, batch_size, lambda_damsm=0.0):
+    """{kind: shapes} of what devices of a mesh say to each other in a compiled step."""
+    config, _ = trainer("paper", stage, batch_size, lambda_damsm)
+    mesh = meshes.create_mesh(*shape)
+    step = aot.compile_stage(config, stage, mesh, vocab_size=tiny.VOCAB)
+    found = {}
+    for collective in aot.collectives(step.as_text()):
+        found.setdefault(collective.kind, []).extend(collective.shapes)
+    return found
+
+
 def sharded_optimizer(expected):
     """STREAM with its optimiser state split over eight devices."""
     kept, state = steps(
@@ -169,6 +181,11 @@ def main():
             float(np.abs(born[0][key] - born[1][key]).max()) for key in born[0]
         ),
         "placement": {},
+        "communication": {
+            "stream": communication("stream", (2, 4), ROWS),
+            "gan": communication("gan", (2, 4), FEW_ROWS),
+            "gan with DAMSM": communication("gan", (4, 2), FEW_ROWS, 2.0),
+        },
         "difference": {},
         "few": {},
     }
