@@ -531,14 +531,17 @@ def test_local_hosts_share_a_port_and_end_with_the_worst_status(tmp_path):
 def test_local_hosts_pass_a_signal_to_all_and_wait(name, tmp_path):
     python = executable(tmp_path / "python", FAKE_PYTHON)
     logs = tmp_path / "logs"
+    # Where the tests run in the background SIGINT is ignored, and would stay so.
+    heeding = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+        " os.execvp('bash', ['bash', *sys.argv[1:]])"
+    )
     process = subprocess.Popen(
-        ["bash", LAUNCH / "local_hosts.sh", "2"],
+        [sys.executable, "-c", heeding, LAUNCH / "local_hosts.sh", "2"],
         env=environment(PYTHON=str(python), LOGS=str(logs), FOREVER="1", STATUS_1="3"),
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Where the tests run in the background it is ignored, and would stay so.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         while not process.stdout.readline().startswith("["):  # process 0 runs
