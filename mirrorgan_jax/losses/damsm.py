@@ -126,11 +126,13 @@ def _matching_losses(scores, class_id):
     Returns:
       Caption given image, image given caption.
     """
+    pair = jnp.eye(len(scores), dtype=bool)
     if class_id is not None:
-        same = class_id[:, None] == class_id[None, :]
-        other = same & ~jnp.eye(len(class_id), dtype=bool)
+        other = (class_id[:, None] == class_id[None, :]) & ~pair
         scores = jnp.where(other, jnp.finfo(scores.dtype).min, scores)
-    matching = jnp.diagonal(scores)
+    # Not `jnp.diagonal`: it branches, and devices of a mesh that gather what a branch
+    # reads can wait for each other for ever (jax 0.10.2 on several CPU devices).
+    matching = jnp.sum(jnp.where(pair, scores, 0), axis=1)
     by_image = jnp.mean(jax.nn.logsumexp(scores, axis=1) - matching)
     by_caption = jnp.mean(jax.nn.logsumexp(scores, axis=0) - matching)
     return by_image, by_caption

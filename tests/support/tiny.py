@@ -87,11 +87,17 @@ def changed(before, after):
     return {key for key in before if not np.array_equal(before[key], after[key])}
 
 
-def shapes_of_a_step(config, stage):
-    """(state, metrics) after a step, as shapes and dtypes: nothing is computed."""
+def abstract_step(config, stage):
+    """(train_step, its arguments as shapes and dtypes)."""
     trainer = stages.STAGES[stage].make(config, VOCAB)
     key = jax.eval_shape(lambda: jax.random.key(0))
     frozen = jax.eval_shape(stages.init_frozen(config, stage, VOCAB), key)
     state = jax.eval_shape(trainer.create, key)
     batch = stages.abstract_batch(config, stage)
-    return jax.eval_shape(trainer.train_step, state, frozen, batch, key)
+    return trainer.train_step, (state, frozen, batch, key)
+
+
+def shapes_of_a_step(config, stage):
+    """(state, metrics) after a step, as shapes and dtypes: nothing is computed."""
+    train_step, arguments = abstract_step(config, stage)
+    return jax.eval_shape(train_step, *arguments)
