@@ -68,7 +68,7 @@ def run(
         if len(given) != len(arguments):
             raise ValueError(_miscounted(given, arguments))
     except Exception as error:  # whatever a configuration file may raise
-        print(f"error in the flags: {_last_sentence(error)}", file=sys.stderr)
+        print(f"error in the flags: {_flag_problem(error, argv)}", file=sys.stderr)
         return 1
     return _ended(lambda: main(values, *given))
 
@@ -132,17 +132,31 @@ def _miscounted(given, wanted):
     return f"{given[0]!r} is no flag: flags are --name=value"
 
 
-def _last_sentence(error):
-    text = str(error.args[0] if error.args else error)
-    if isinstance(error, AttributeError | KeyError):
-        # All that the library says of an unknown --config.KEY is its name.
-        key, _, hint = text.partition("\n")
-        name = re.fullmatch(r"""['"]*([\w.]+)['"]*""", key)
-        if name:
-            return f"the configuration has no key {name[1]!r}. {hint}".strip()
-    # The library of flags wraps an error of the file in its traceback: the last line
-    # says what is wrong.
-    lines = text.replace("\\n", "\n").strip().splitlines()
+# What Python says of a value that it cannot convert, and what it wanted.
+_CONVERSIONS = {
+    r"invalid literal for int\(\)": "is no whole number",
+    "could not convert string to float": "is no number",
+    "Non-boolean argument": "is neither True nor False",
+}
+
+
+def _flag_problem(error, argv):
+    """A sentence on what the library of flags, or a configuration file, raised."""
+    text = str(error.args[0] if error.args else error).replace("\\n", "\n")
+    # All that the library says of an unknown --config.KEY is its last name.
+    name = re.match(r"""['"\\]*([\w.]+)['"\\]*(\n|$)""", text)
+    if isinstance(error, AttributeError | KeyError) and name:
+        given = (re.match(rf"--?config\.((?:\w+\.)*{name[1]})\b", a) for a in argv)
+        key = next((match[1] for match in given if match), name[1])
+        hint = re.search(r'Did you mean "(\w+)"', text)
+        meant = f": did you mean {hint[1]!r}?" if hint else ""
+        return f"the configuration has no key {key!r}{meant}"
+    for said, wanted in _CONVERSIONS.items():
+        illegal = re.match(rf"flag (--[\w.]+)=(.*?): .*{said}", text, re.DOTALL)
+        if illegal:
+            return f"flag {illegal[1]}: {illegal[2]!r} {wanted}"
+    # An error of the file comes wrapped in its traceback, whose last line says it.
+    lines = text.strip().splitlines()
     wrapped = any("Traceback" in line or "Attempted" in line for line in lines)
     return " ".join((lines[-1] if wrapped else " ".join(lines)).split())
 

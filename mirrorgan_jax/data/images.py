@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 _ORIENTATION = 0x0112
 _PLAIN = {("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "L")}
@@ -87,6 +87,8 @@ def check(data: bytes) -> tuple[int, int]:
     except tf.errors.InvalidArgumentError as error:
         reason = str(error.message).split("[Op:")[0].split("} ")[-1].strip()
         raise ValueError(f"corrupt picture: {reason}") from None
+    except UnidentifiedImageError:  # its own sentence names an object in memory
+        raise ValueError("corrupt picture: no kind of image is recognised") from None
     except Exception as error:  # Pillow's plugins raise anything on damaged bytes.
         raise ValueError(f"corrupt picture: {error}") from None
 

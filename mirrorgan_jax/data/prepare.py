@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from mirrorgan_jax import data, progress
+from mirrorgan_jax import data, progress, text
 from mirrorgan_jax.data import images
 from mirrorgan_jax.data.sources import records
 
@@ -76,6 +76,12 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield number, {"image": picture, **example}
 
 
+def _place(record: records.Record) -> str:
+    """Where a record is listed, and its name where that does not say it."""
+    where, name = record.where, record.name
+    return where if where == name else f"{where}: {name}"
+
+
 def _picture_problems(found: list[records.Record]) -> Iterator[str]:
     """What is wrong with the pictures and their boxes."""
     for record in progress.counted(found, len(found), "checking"):
@@ -84,10 +90,10 @@ def _picture_problems(found: list[records.Record]) -> Iterator[str]:
         except (OSError, KeyError) as error:
             missing = isinstance(error, FileNotFoundError | KeyError)
             reason = "missing" if missing else f"cannot be read: {error}"
-            yield f"{record.where}: {record.name}: {reason}"
+            yield f"{_place(record)}: {reason}"
             continue
         except Exception as error:  # A damaged zip member raises its own kinds.
-            yield f"{record.where}: {record.name}: {error}"
+            yield f"{_place(record)}: {error}"
             continue
         if record.box is not None:
             problem = images.box_problem(record.box, width, height)
@@ -95,10 +101,28 @@ def _picture_problems(found: list[records.Record]) -> Iterator[str]:
                 yield f"{record.box_where}: {record.name}: {problem}"
 
 
+def _record_problems(found: list[records.Record]) -> Iterator[str]:
+    """What a source lets pass that training could not use."""
+    for record in found:
+        where = _place(record)
+        if record.split not in records.SPLITS:
+            allowed = ", ".join(records.SPLITS)
+            yield f"{where}: unknown split {record.split!r}; allowed: {allowed}"
+        if not record.captions:
+            yield f"{where}: no caption"
+        for caption in record.captions:
+            if not text.tokenize(caption):
+                yield f"{where}: caption {caption!r} has no words"
+        known, count = len(record.attributes), len(found[0].attributes)
+        if known != count:
+            yield f"{where}: {known} attributes, {count} for {found[0].name}"
+
+
 def _read(settings, seed: int) -> list[records.Record]:
     """The records of a source; raises one DataError if anything is wrong."""
     source = data.source(settings.name)
     found, problems = source.read(settings, seed)
+    problems = problems or [*_record_problems(found)]
     if source.NEEDS:
         problems = [*problems, *_picture_problems(found)]
     present = {record.split for record in found}

@@ -96,7 +96,7 @@ def run(config, dataset, mesh, workdir, *, captioners, classifier):
     if hosts.is_first():
         homes = {s: layout.home(config, workdir, s) for s in stages.STAGES}
         provenance.write(workdir, homes)
-        hosts.say(f"{table(evaluation)}\nreport: {page.write(workdir)}")
+        hosts.say(f"{table(evaluation)}\nreport: {page.write(workdir, config)}")
     return evaluation
 
 

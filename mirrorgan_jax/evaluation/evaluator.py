@@ -33,7 +33,7 @@ class Evaluator:
 
     Args:
       split: the test split.
-      protocol: `protocols.Protocol`.
+      protocol: `protocol.Protocol`.
       mesh: device mesh.
       batch_size: global batch size; rounded up to fill the mesh's data axis.
       text_encoder: STEM's module.
@@ -149,7 +149,7 @@ class Evaluator:
         Args:
           probes: {name: `Probe`}.
           image_size: of the centre crops.
-          progress: `telemetry.Progress` or None.
+          progress: `progress.Progress` or None.
 
         Returns:
           {name: tree of [num_images, ...] NumPy arrays}.

@@ -229,7 +229,7 @@ def training_charts(rows):
     """Charts of everything that was measured while training, in groups.
 
     Args:
-      rows: what `telemetry.read_metrics` returns.
+      rows: what `metric_log.read_metrics` returns.
 
     Returns:
       [(title of the group, [(title, SVG)])]; what was never finite has no chart.

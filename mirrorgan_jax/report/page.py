@@ -26,11 +26,13 @@ PICTURE_BYTES, _GRID_BYTES = 1_200_000, 400_000  # of one picture in the page
 _SIZES = ((2400, 88), (1600, 84), (1200, 80), (800, 75), (500, 70))
 
 
-def write(workdir):
+def write(workdir, config=None):
     """Writes `report/index.html` of a run.
 
     Args:
       workdir: the run's folder, local or a bucket.
+      config: the run's configuration; None reads it beside its checkpoints, which on
+        several processes all of them must do.
 
     Returns:
       The page's path.
@@ -48,16 +50,16 @@ def write(workdir):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html").render(_contents(workdir))
+    page = environment.get_template("report.html").render(_contents(workdir, config))
     path = workdir / "report" / "index.html"
     files.write_text(path, page)
     return path
 
 
-def _contents(workdir):
+def _contents(workdir, config):
     """What the template shows."""
     folder = workdir / "report"
-    config = saved_config(workdir)
+    config = config or saved_config(workdir)
     dataset = config.data.name if config is not None else None
     evaluation, missing = _evaluation(folder / "evaluation.json")
     run = _json(folder / "run.json")

@@ -236,7 +236,7 @@ def image_size(config, stage):
 
 
 def abstract_batch(config, stage):
-    """{name: ShapeDtypeStruct} of a stage's global batch (DESIGN: words and axes)."""
+    """{name: ShapeDtypeStruct} of a stage's global batch."""
     rows, size = config[stage].batch_size, image_size(config, stage)
     shapes = {
         "image": ((rows, size, size, 3), jnp.uint8),

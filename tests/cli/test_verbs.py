@@ -50,9 +50,24 @@ def test_unknown_verb_is_a_sentence_with_the_nearest(verb, said, capsys):
         ("train --config=birds", "no file 'birds'"),
         ("train --config birds", "no file 'birds'"),
         ("train --config=toybirds:papr", "preset = 'papr'"),
-        ("train --config=toybirds --config.gan.nfg=3", "no key 'nfg'"),
-        ("train --config=toybirds --config.gann.ngf=3", "no key 'gann'"),
-        ("train --config=toybirds --config.gan.ngf=x", "--config.gan.ngf=x"),
+        ("train --config=toybirds --config.gan.qqq=3", "no key 'gan.qqq'\n"),
+        (
+            "train --config=toybirds --config.gan.wrong_pair=3",
+            "no key 'gan.wrong_pair': did you mean 'wrong_pairs'?",
+        ),
+        ("train --config=toybirds --config.gann.ngf=3", "'gann': did you mean 'gan'?"),
+        (
+            "train --config=toybirds --config.gan.ngf=x",
+            "flag --config.gan.ngf: 'x' is no whole number",
+        ),
+        (
+            "train --config=toybirds --config.gan.wrong_pairs=x",
+            "flag --config.gan.wrong_pairs: 'x' is neither True nor False",
+        ),
+        (
+            "train --config=toybirds --config.gan.kl_weight=x",
+            "flag --config.gan.kl_weight: 'x' is no number",
+        ),
         ("train --config=toybirds --stage=held", "--stage=held"),
         ("train --config=toybirds more", "'more' is no flag"),
         ("train --config=toybirds --stages=gan", "'stages'"),

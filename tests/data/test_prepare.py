@@ -93,6 +93,29 @@ def test_new_source_is_one_file_and_one_line(squares, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"captions": []}, "no caption"),
+        ({"captions": ["a square", "?!"]}, "caption '?!' has no words"),
+        ({"split": "valid"}, "unknown split 'valid'; allowed: train, test"),
+        ({"attributes": [1]}, "1 attributes, 0 for 0.png"),
+        ({"read": lambda: b"text"}, "corrupt picture: no kind of image is recognised"),
+    ],
+)
+def test_what_a_source_overlooks_is_refused_before_anything_is_written(
+    squares, tmp_path, monkeypatch, changes, problem
+):
+    source = data.source("squares")
+    found, _ = source.read(squares, 0)
+    found[3] = dataclasses.replace(found[3], **changes)
+    monkeypatch.setattr(source, "read", lambda settings, seed: (found, []))
+    with pytest.raises(ValueError) as error:
+        prepare.prepare(squares, seed=0)
+    assert error.value.problems == (f"square 3: 3.png: {problem}",)
+    assert not list(tmp_path.rglob("*.array_record*"))
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("birds", "config.data.name = 'birds': allowed are toybirds, cub, folder"),

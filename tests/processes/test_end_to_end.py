@@ -190,6 +190,44 @@ def test_second_evaluation_gives_the_same_numbers(uninterrupted, again):
     assert reports[0] == reports[1]
 
 
+def test_two_processes_evaluate_as_one_and_draw_the_same(
+    uninterrupted, tiny_data, tmp_path
+):
+    workdir = tmp_path / "run"
+    shutil.copytree(uninterrupted.workdir, workdir)
+    shutil.rmtree(workdir / "report")
+    (workdir / "samples" / "final.png").unlink()
+    processes = command.hosts(workdir, tiny_data, "--stage=evaluate")
+    results = [process.join() for process in processes]
+    assert [result.status for result in results] == [0, 0], results
+
+    one, two = (evaluation(run)["metrics"] for run in (uninterrupted.workdir, workdir))
+    assert one.keys() == two.keys()
+    for name, entry in one.items():
+        assert entry.get("refused") == two[name].get("refused")
+        if "rows" in entry:
+            expected, found = rows(entry), rows(two[name])
+            assert expected.keys() == found.keys()
+            for row, values in expected.items():
+                assert values.keys() == found[row].keys()
+                for key, value in values.items():
+                    wanted = value if value is None else pytest.approx(value, rel=1e-3)
+                    assert found[row][key] == wanted, (name, row, key)
+
+    def pictures(run):
+        paths = [*run.glob("report/**/*.png"), run / "samples" / "final.png"]
+        return {
+            str(path.relative_to(run)): np.asarray(Image.open(path), np.int32)
+            for path in paths
+        }
+
+    expected, found = pictures(uninterrupted.workdir), pictures(workdir)
+    assert len(expected) > 2 and expected.keys() == found.keys()
+    for name, pixels in expected.items():
+        # Sums in another order round a few pixels to their neighbour.
+        assert np.abs(pixels - found[name]).max() <= 2, name
+
+
 def kill(workdir, data, rng, how, seconds):
     """Starts the command and kills it.
 

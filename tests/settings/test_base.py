@@ -9,9 +9,6 @@ from mirrorgan_jax import data
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.settings import rules
 
-# Files that need a folder of the user's own.
-SOURCES = {"cub", "folder", "coco"}
-
 
 def test_presets_differ_exactly_where_the_paper_and_its_code_do():
     paper, reference = (
@@ -48,7 +45,7 @@ def test_configuration_files_are_valid_in_both_presets(path, preset):
     config = settings.load(path).get_config(preset)
     assert config.preset == preset
     assert settings.flat(config).keys() == settings.flat(configs.base_config()).keys()
-    if path.stem in SOURCES:
+    if data.source(config.data.name).NEEDS:  # a folder of the user's own
         with pytest.raises(ValueError, match="config.data.source is empty"):
             data.check(config.data)
         config.data.source = "somewhere"
