@@ -1,0 +1,326 @@
+"""The files of a raw data set: a folder, a zip or a tar, read alike and with care.
+
+What people download comes from strangers: nothing is unpacked onto the disk, a name
+that leaves the data set is refused, and everything that is read has a limit.
+"""
+
+import bz2
+import concurrent.futures
+import contextlib
+import functools
+import gzip
+import hashlib
+import lzma
+import os
+import pathlib
+import stat
+import tarfile
+import tempfile
+import unicodedata
+import weakref
+import zipfile
+import zlib
+from collections.abc import Iterable
+
+from mirrorgan_jax.data.sources import digests, records
+
+LIMIT = 256 * 2**20  # bytes of one file, unless a reader knows better
+_MEMBERS = 5_000_000
+# A compressed tar is unpacked once into a nameless temporary file. Photographs hardly
+# shrink; what grows by more than this, and by more than a GiB, is a bomb.
+GROWTH, ALLOWED = 30, 2**30
+_CHUNK = 2**20
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
+_JUNK = {".ds_store", "thumbs.db", "desktop.ini", "__macosx"}
+
+
+def open_source(source: str | os.PathLike) -> "Files":
+    """The files of a folder, a .zip or a .tar (.gz, .tgz, .bz2, .xz).
+
+    Raises:
+      records.DataError: it is none of these, damaged, or holds what no data set needs
+        (links that lead out of it, members of one name, names with "..").
+    """
+    path = pathlib.Path(source).expanduser()
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return _Folder(path)
+        if not stat.S_ISREG(mode):
+            raise ValueError("neither a file nor a folder")
+        if zipfile.is_zipfile(path):
+            return _Zip(path)
+        if _is_tar(path):
+            return _Tar(path)
+        with path.open("rb") as file:
+            begin = file.read(512)
+        raise ValueError(f"neither folder nor zip nor tar{kind_of(begin)}")
+    except FileNotFoundError:
+        reason = "missing"
+    except (ValueError, OSError, EOFError, NotImplementedError, *_DAMAGED) as error:
+        reason = str(error)
+    raise records.DataError(source, [f"{printable(source)}: {reason}"])
+
+
+def kind_of(begin: bytes) -> str:
+    """ ", but ..." where the first bytes of a file say what it is instead."""
+    head = begin.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith(b"version https://git-lfs"):
+        return ", but a pointer of Git LFS: `git lfs pull` fetches the file itself"
+    if head.startswith((b"<!doctype html", b"<html")):
+        return ", but a web page: the download asked for something"
+    if not begin:
+        return ", but empty"
+    return ""
+
+
+def printable(name: object) -> str:
+    """A name from outside, with escapes for what a terminal would act on."""
+    text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _is_tar(path):
+    try:
+        return tarfile.is_tarfile(path)
+    except (OSError, EOFError, *_DAMAGED):  # a damaged compressed stream
+        return False
+
+
+def _evened(name):
+    """A name without what the same file is often spelt differently by."""
+    parts = unicodedata.normalize("NFC", name.replace("\\", "/")).split("/")
+    *folders, last = [part for part in parts if part not in ("", ".")] or [""]
+    stem, dot, ending = last.rpartition(".")
+    return "/".join([*folders, f"{stem}{dot}{ending.lower()}"])
+
+
+def _wanted(name):
+    parts = name.split("/")
+    return not parts[-1].startswith("._") and not _JUNK & {p.lower() for p in parts}
+
+
+class Files:
+    """The regular files of a data set by their names relative to it.
+
+    Attributes:
+      where: what the source is called in messages.
+      names: POSIX names, sorted; what operating systems leave behind is left out, and
+        the one folder around everything in an archive.
+    """
+
+    def __init__(self, path: pathlib.Path, members: dict[str, object]):
+        self.where = printable(path)
+        self._path = path
+        self._members = members
+        self.names = tuple(sorted(members))
+
+    def read(self, name: str, limit: int = LIMIT) -> bytes:
+        """Contents of a file.
+
+        Raises:
+          KeyError: there is none of this very name.
+          OSError: it cannot be read.
+          ValueError: it is larger than `limit` bytes, encrypted or damaged.
+        """
+        try:
+            data = self._read(self._members[name], limit + 1)
+        except (NotImplementedError, RuntimeError, EOFError, *_DAMAGED) as error:
+            reason = str(error).partition("\n")[0]
+            if "password" in reason:
+                reason = "encrypted: a data set has no password"
+            raise ValueError(f"cannot be unpacked: {reason}") from None
+        if len(data) > limit:
+            raise ValueError(f"larger than {limit / 2**20:,.0f} MiB")
+        return data
+
+    def find(self, name: str) -> str | None:
+        """The file that a listed name means, or None.
+
+        The very name, or the one file that it is apart from "./", backslashes, the
+        letter case of the ending and the composition of accents.
+
+        Raises:
+          ValueError: it could be one of several.
+        """
+        if name in self._members:
+            return name
+        found = self._by_evened_name.get(_evened(name), ())
+        if len(found) > 1:
+            listed = " or ".join(map(printable, found[:3]))
+            raise ValueError(f"{printable(name)} could be {listed}")
+        return found[0] if found else None
+
+    @functools.cached_property
+    def _by_evened_name(self):
+        found = {}
+        for name in self.names:
+            found.setdefault(_evened(name), []).append(name)
+        return found
+
+    def digest(
+        self, names: Iterable[str] | None = None, *, remembered: object = None
+    ) -> str:
+        """Hash of names and contents: another one where a single byte differs.
+
+        Args:
+          names: files that count; None: all.
+          remembered: a JSON file that spares reading what has the size and the time of
+            change that it had; None: everything is read.
+        """
+        counted = self.names if names is None else sorted(names)
+        with digests.Remembered(remembered) as memory:
+            parts = self._digests(counted, memory)
+        total = hashlib.sha256()
+        for name, part in parts:
+            total.update(f"{name} {part}\n".encode("utf-8", "surrogateescape"))
+        return total.hexdigest()
+
+    def _read(self, member, size):
+        raise NotImplementedError
+
+    def _digests(self, names, memory):
+        """(name, hash) of the files; an archive is one file."""
+        return [("", memory.digest(self._path)), *((name, "") for name in names)]
+
+
+class _Folder(Files):
+    def __init__(self, path):
+        self._root = path.resolve()
+        super().__init__(path, dict(self._walk("")))
+
+    def _walk(self, folder):
+        with os.scandir(self._root / folder) as entries:
+            entries = sorted(entries, key=lambda entry: entry.name)
+        for entry in entries:
+            name = f"{folder}{entry.name}"
+            if not _wanted(name):
+                continue
+            if entry.is_symlink() and not self._inside(name):
+                raise ValueError(
+                    f"{printable(name)} is a link that leads out of the folder: put the"
+                    " files themselves there"
+                )
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(f"{name}/")
+            elif entry.is_file():
+                yield name, self._root / name
+
+    def _inside(self, name):
+        return (self._root / name).resolve().is_relative_to(self._root)
+
+    def _read(self, member, size):
+        with member.open("rb") as file:
+            return file.read(size)
+
+    def _digests(self, names, memory):
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            paths = (self._members[name] for name in names)
+            return list(zip(names, pool.map(memory.digest, paths), strict=True))
+
+
+def _without_top(found):
+    """{name: member} without junk and without one folder around everything."""
+    found = {name: member for name, member in found if _wanted(name)}
+    tops = {name.partition("/")[0] for name in found}
+    if len(tops) == 1 and all("/" in name for name in found):
+        found = {name.partition("/")[2]: member for name, member in found.items()}
+    return found
+
+
+def _checked(names):
+    """Refuses names that leave the archive, and a name that stands there twice."""
+    seen = set()
+    for name in names:
+        if records.unsafe_path(name):
+            raise ValueError(f"member {printable(name)!r} leaves the archive")
+        if name in seen:
+            raise ValueError(f"member {printable(name)!r} is there twice")
+        seen.add(name)
+        if len(seen) > _MEMBERS:
+            raise ValueError(f"more than {_MEMBERS:,} members")
+
+
+class _Zip(Files):
+    def __init__(self, path):
+        self._zip = zipfile.ZipFile(path)
+        found = [(self._name(i), i) for i in self._zip.infolist() if not i.is_dir()]
+        found = [(name, info) for name, info in found if _wanted(name)]
+        _checked(name for name, _ in found)
+        super().__init__(path, _without_top(found))
+
+    @staticmethod
+    def _name(info):
+        """The name, where its writer did not say that it is UTF-8 too."""
+        name = info.filename.replace("\\", "/")
+        if info.flag_bits & 0x800 or name.isascii():
+            return name
+        raw = name.encode("cp437")
+        for encoding in ("utf-8", "gb18030"):
+            with contextlib.suppress(UnicodeDecodeError):
+                return raw.decode(encoding)
+        return name
+
+    def _read(self, member, size):
+        if member.flag_bits & 1:
+            raise ValueError("encrypted: a data set has no password")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise ValueError("a link, not a file")
+        with self._zip.open(member) as file:
+            return file.read(size)
+
+
+def _plain_tar(path):
+    """An open file with the plain tar, whose members are then read in any order."""
+    with contextlib.ExitStack() as opened:
+        plain = opened.enter_context(path.open("rb"))
+        head = plain.read(6)
+        plain.seek(0)
+        for begin, unpack in (
+            (b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open),
+        ):  # fmt: skip
+            if head.startswith(begin):
+                packed = opened.enter_context(unpack(path))
+                break
+        else:
+            opened.pop_all()
+            return plain
+        out = opened.enter_context(tempfile.TemporaryFile())
+        most, size = max(ALLOWED, GROWTH * path.stat().st_size), 0
+        while chunk := packed.read(_CHUNK):
+            size += len(chunk)
+            if size > most:
+                raise ValueError(f"unpacks to more than {most / 2**30:,.0f} GiB")
+            out.write(chunk)
+        out.seek(0)
+        plain.close()
+        packed.close()
+        opened.pop_all()
+        return out
+
+
+class _Tar(Files):
+    def __init__(self, path):
+        self._file = _plain_tar(path)
+        weakref.finalize(self, self._file.close)
+        with tarfile.open(fileobj=self._file, mode="r:") as archive:
+            found = [
+                (name, (member.offset_data, member.size))
+                for member in archive
+                if member.isreg()
+                and not member.issparse()
+                and _wanted(name := member.name.removeprefix("./"))
+            ]
+            # Without the empty block behind the last member, more was to come.
+            if os.pread(self._file.fileno(), 512, archive.offset) != bytes(512):
+                raise ValueError("the archive is cut off")
+        _checked(name for name, _ in found)
+        super().__init__(path, _without_top(found))
+
+    def _read(self, member, size):
+        begin, length = member
+        # No seek: threads share the file.
+        data = os.pread(self._file.fileno(), min(length, size), begin)
+        if len(data) < min(length, size):
+            raise ValueError("cut off")
+        return data
