@@ -8,9 +8,10 @@ the last act; what a killed preparation left is removed by the next one.
 import contextlib
 import fcntl
 import io
+import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import ml_collections
 import numpy as np
@@ -20,6 +21,7 @@ from etils import epath
 from mirrorgan_jax import data, progress, text
 from mirrorgan_jax.data import images
 from mirrorgan_jax.data.sources import records
+from mirrorgan_jax.parallel import hosts
 
 VERSION = "1.0.0"
 _ROOT = "~/.cache/mirrorgan_jax/data"
@@ -30,8 +32,8 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version(VERSION)
 
-    def __init__(self, name: str, found: list[records.Record], **kwargs):
-        self.name, self._records = name, found
+    def __init__(self, name: str, found: records.Found, **kwargs):
+        self.name, self._found = name, found
         super().__init__(file_format="array_record", **kwargs)
 
     def _info(self):
@@ -56,11 +58,12 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager):
+        self.info.metadata["notes"] = list(self._found.notes)
         return {split: self._generate_examples(split) for split in records.SPLITS}
 
     def _generate_examples(self, split):
         rows = self.info.metadata.setdefault(split, [])
-        found = [record for record in self._records if record.split == split]
+        found = [record for record in self._found.records if record.split == split]
         counted = progress.counted(found, len(found), f"writing {split}")
         for number, record in enumerate(counted):
             example = {
@@ -82,7 +85,7 @@ def _place(record: records.Record) -> str:
     return where if where == name else f"{where}: {name}"
 
 
-def _picture_problems(found: list[records.Record]) -> Iterator[str]:
+def _picture_problems(found: Sequence[records.Record]) -> Iterator[str]:
     """What is wrong with the pictures and their boxes."""
     for record in progress.counted(found, len(found), "checking"):
         try:
@@ -101,7 +104,7 @@ def _picture_problems(found: list[records.Record]) -> Iterator[str]:
                 yield f"{record.box_where}: {record.name}: {problem}"
 
 
-def _record_problems(found: list[records.Record]) -> Iterator[str]:
+def _record_problems(found: Sequence[records.Record]) -> Iterator[str]:
     """What a source lets pass that training could not use."""
     for record in found:
         where = _place(record)
@@ -118,14 +121,20 @@ def _record_problems(found: list[records.Record]) -> Iterator[str]:
             yield f"{where}: {known} attributes, {count} for {found[0].name}"
 
 
-def _read(settings, seed: int) -> list[records.Record]:
-    """The records of a source; raises one DataError if anything is wrong."""
+def _say(name: str, notes: Sequence[str]) -> None:
+    for note in notes:
+        hosts.say(f"data {name}: {note}")
+
+
+def _read(settings, seed: int) -> records.Found:
+    """What a source found; raises one DataError if anything is wrong."""
     source = data.source(settings.name)
-    found, problems = source.read(settings, seed)
-    problems = problems or [*_record_problems(found)]
+    found = source.read(settings, seed)
+    _say(settings.name, found.notes)  # before what is wrong, and before pictures
+    problems = found.problems or [*_record_problems(found.records)]
     if source.NEEDS:
-        problems = [*problems, *_picture_problems(found)]
-    present = {record.split for record in found}
+        problems = [*problems, *_picture_problems(found.records)]
+    present = {record.split for record in found.records}
     if not problems:
         absent = [split for split in records.SPLITS if split not in present]
         problems = [f"no picture of split {split!r}" for split in absent]
@@ -167,13 +176,19 @@ def prepare(settings: ml_collections.ConfigDict, *, seed: int) -> epath.Path:
     if source.NEEDS and not settings.source:
         return _existing(settings.name, root)
     target = root / settings.name / source.fingerprint(settings, seed) / VERSION
-    if (target / "dataset_info.json").exists():
-        return target
-    with _alone(root, settings.name):
-        # Another process may have prepared it while this one waited.
-        if not (target / "dataset_info.json").exists():
-            _write(settings, seed, root, target)
+    if not (target / "dataset_info.json").exists():
+        with _alone(root, settings.name):
+            # Another process may have prepared it while this one waited.
+            if not (target / "dataset_info.json").exists():
+                _write(settings, seed, root, target)
+                return target
+    _say(settings.name, _notes(target))
     return target
+
+
+def _notes(target: epath.Path) -> list[str]:
+    """What was said when this data set was prepared."""
+    return json.loads((target / "metadata.json").read_text()).get("notes", [])
 
 
 def _write(settings, seed: int, root: epath.Path, target: epath.Path) -> None:

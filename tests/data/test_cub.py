@@ -67,7 +67,7 @@ def source(tmp_path):
 
 
 def test_read_joins_lists_captions_and_split(source):
-    found, problems = cub.read(_settings(source), 0)
+    found, problems, _ = cub.read(_settings(source), 0)
     assert not problems
     assert [r.split for r in found] == ["train", "train", "test"]
     assert [r.class_id for r in found] == [2, 2, 1]
@@ -128,7 +128,7 @@ def test_split_that_does_not_fit_the_lists_is_refused(source):
     names = ["002.Red/Red_1", "../../etc/passwd", "002.Red/Red_9"]
     (source / "train/filenames.pickle").write_bytes(pickle.dumps(names, 2))
     (source / "test/class_info.pickle").write_bytes(pickle.dumps(eval, 2))
-    _, problems = cub.read(_settings(source), 0)
+    _, problems, _ = cub.read(_settings(source), 0)
     text_ = "\n".join(problems)
     assert "2 classes for 3 pictures" in text_
     assert "'../../etc/passwd' is not a picture's name" in text_

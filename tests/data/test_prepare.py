@@ -10,7 +10,7 @@ from support import data_settings
 
 from mirrorgan_jax import data
 from mirrorgan_jax.data import datasets, pipeline, prepare, toybirds
-from mirrorgan_jax.data.sources import cub, folder
+from mirrorgan_jax.data.sources import cub, folder, records
 from mirrorgan_jax.data.toybirds import birds
 
 SMALL = {
@@ -37,7 +37,7 @@ def _square(number):
 
 
 def read(settings, seed):
-    return [
+    return records.Found([
         records.Record(
             split="test" if number == 9 else "train",
             name=f"{number}.png",
@@ -49,7 +49,7 @@ def read(settings, seed):
             box=(14, 14, 12, 12),
         )
         for number in range(int(settings.source))
-    ], []
+    ], notes=["ten squares, drawn"])
 
 
 def fingerprint(settings, seed):
@@ -92,6 +92,13 @@ def test_new_source_is_one_file_and_one_line(squares, tmp_path):
     assert again.train.texts == dataset.train.texts
 
 
+def test_notes_of_a_source_are_said_whenever_its_data_is_opened(squares, capsys):
+    prepare.prepare(squares, seed=0)
+    assert capsys.readouterr().out == "data squares: ten squares, drawn\n"
+    prepare.prepare(squares, seed=0)
+    assert capsys.readouterr().out == "data squares: ten squares, drawn\n"
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -106,9 +113,9 @@ def test_what_a_source_overlooks_is_refused_before_anything_is_written(
     squares, tmp_path, monkeypatch, changes, problem
 ):
     source = data.source("squares")
-    found, _ = source.read(squares, 0)
+    found = [*source.read(squares, 0).records]
     found[3] = dataclasses.replace(found[3], **changes)
-    monkeypatch.setattr(source, "read", lambda settings, seed: (found, []))
+    monkeypatch.setattr(source, "read", lambda settings, seed: records.Found(found))
     with pytest.raises(ValueError) as error:
         prepare.prepare(squares, seed=0)
     assert error.value.problems == (f"square 3: 3.png: {problem}",)
@@ -190,8 +197,9 @@ def test_error_in_preparation_leaves_nothing(tmp_path, monkeypatch):
         raise RuntimeError("out of paint")
 
     def read(settings, seed):
-        found, problems = whole(settings, seed)
-        return [*found[:3], dataclasses.replace(found[3], read=fail), *found[4:]], []
+        found = [*whole(settings, seed).records]
+        found[3] = dataclasses.replace(found[3], read=fail)
+        return records.Found(found)
 
     whole = toybirds.read
     monkeypatch.setattr(toybirds, "read", read)

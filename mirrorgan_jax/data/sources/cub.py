@@ -149,9 +149,7 @@ def _root(settings: ml_collections.ConfigDict) -> pathlib.Path:
     return pathlib.Path(settings.source).expanduser()
 
 
-def read(
-    settings: ml_collections.ConfigDict, seed: int
-) -> tuple[list[records.Record], list[str]]:
+def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
     """Records of both splits, in the order of the pickles, and what is wrong.
 
     Args:
@@ -190,7 +188,7 @@ def read(
                     )
                 )
             seen[name] = split
-    return found, problems
+    return records.Found(found, problems)
 
 
 def fingerprint(settings: ml_collections.ConfigDict, seed: int) -> str:

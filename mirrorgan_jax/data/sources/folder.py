@@ -146,9 +146,7 @@ def _rows(content: bytes, problems: list[str]) -> list[dict]:
     return rows
 
 
-def read(
-    settings: ml_collections.ConfigDict, seed: int
-) -> tuple[list[records.Record], list[str]]:
+def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
     """Records of both splits, in the order of the lines, and what is wrong.
 
     Args:
@@ -159,7 +157,7 @@ def read(
     try:
         content = files.read(METADATA)
     except (OSError, KeyError):
-        return [], [f"{METADATA}: missing"]
+        return records.Found([], [f"{METADATA}: missing"])
     rows = _rows(content, problems)
     drawn = all(row["split"] is None for row in rows)
     unused = 1 + max((r["class_id"] or 0 for r in rows), default=0)
@@ -186,7 +184,7 @@ def read(
         for split in records.SPLITS
         if split not in present and not problems
     ]
-    return found, problems
+    return records.Found(found, problems)
 
 
 def fingerprint(settings: ml_collections.ConfigDict, seed: int) -> str:

@@ -44,6 +44,22 @@ class Record:
     box_where: str = ""
 
 
+class Found(NamedTuple):
+    """What a source found in its files.
+
+    Attributes:
+      records: of both splits in their order.
+      problems: what is wrong, each as "file:line: what is wrong"; one is enough to
+        refuse the data.
+      notes: what a person should know of how the files were read, a sentence each;
+        preparation prints them.
+    """
+
+    records: Sequence[Record]
+    problems: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
 class Mention(NamedTuple):
     """One thing that a caption says.
 
@@ -92,10 +108,8 @@ class Source(Protocol):
     CROP_TO_BOX: bool
     TRUTH: Truth | None
 
-    def read(
-        self, settings: ml_collections.ConfigDict, seed: int
-    ) -> tuple[list[Record], list[str]]:
-        """Records of both splits in their order, and what is wrong.
+    def read(self, settings: ml_collections.ConfigDict, seed: int) -> Found:
+        """Records of both splits, what is wrong, and what should be said.
 
         Args:
           settings: the `data` group of the configuration.

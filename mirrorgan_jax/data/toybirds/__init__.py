@@ -60,9 +60,7 @@ def _record(split: str, index: int, options: dict) -> records.Record:
     )
 
 
-def read(
-    settings: ml_collections.ConfigDict, seed: int
-) -> tuple[list[records.Record], list[str]]:
+def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
     """Records of both splits; nothing can be wrong with them.
 
     Args:
@@ -74,7 +72,7 @@ def read(
         for split, options in _options(settings, seed).items()
         for index in range(birds.num_examples(split, options["images_per_species"]))
     ]
-    return found, []
+    return records.Found(found)
 
 
 def fingerprint(settings: ml_collections.ConfigDict, seed: int) -> str:
