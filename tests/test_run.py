@@ -2,12 +2,14 @@
 
 import jax
 import numpy as np
+import pytest
 from support import random_runs, tiny
 
 from mirrorgan_jax import run as runs
 from mirrorgan_jax.training import loop
 
 
+@pytest.mark.full
 def test_gan_is_evaluated_and_drawn_by_its_average(tmp_path, tiny_data, monkeypatch):
     config = tiny.tiny_config(**{"data.root": str(tiny_data)})
     words = runs.load_data(config).vocab.words

@@ -12,6 +12,8 @@ from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import aot, stages
 from mirrorgan_jax.training import state as states
 
+pytestmark = pytest.mark.full
+
 FOLDER = ROOT / "benchmarks"
 TESTED = {"train_step", "compile_table"}
 

@@ -145,6 +145,7 @@ def gradients_and_kept_bytes(remat):
     return pull(jnp.float32(1))[0], statistics, kept
 
 
+@pytest.mark.full
 def test_remat_keeps_less_and_changes_nothing():
     found = {
         policy: gradients_and_kept_bytes(policy)

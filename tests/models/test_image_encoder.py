@@ -116,6 +116,7 @@ def stub(params, images):
     return regions, regions.mean(1) @ head["kernel"] + head["bias"][None]
 
 
+@pytest.mark.full
 def test_three_pretraining_steps_equal_reference():
     fixture = parity.load("07b_damsm_pretrain_steps")
     modules = {"rnn": names.text_encoder(), "cnn": {n: (n,) for n in ("conv", "code")}}

@@ -10,6 +10,8 @@ from support import parity, parity_networks, weight_rule
 from mirrorgan_jax.models import discriminators, glam, stem
 from mirrorgan_jax.weights import names
 
+pytestmark = pytest.mark.full
+
 SIZES = (64, 128, 256)
 
 

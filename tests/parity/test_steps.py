@@ -21,6 +21,8 @@ from mirrorgan_jax.training import gan_step, stem_step
 from mirrorgan_jax.training import state as states
 from mirrorgan_jax.weights import names
 
+pytestmark = pytest.mark.full
+
 SIZES = (64, 128, 256)
 # In float32 rounding, and so the compiler's flags, would decide what passes.
 DTYPE = np.float64

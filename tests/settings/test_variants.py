@@ -120,6 +120,7 @@ def test_rates_were_found_at_the_batch_sizes_of_the_file():
     assert configs.rule_batch(configs.base_config().stream) == 128
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", sorted(set(variants.VARIANTS) - {"lambda_20"}))
 def test_step_of_a_variant_has_its_losses_and_stages(name):
     config = variants.apply(tiny.tiny_config(), name)
@@ -166,6 +167,7 @@ def direct_damsm(config, frozen, state, batch, class_id):
     return jax.jit(jax.value_and_grad(loss))
 
 
+@pytest.mark.full
 def test_damsm_loss_reaches_the_generator_and_nothing_else():
     weight, found = 3.0, {}
     optimizers = {"G": optax.sgd(1.0), "D": optax.sgd(0.1)}

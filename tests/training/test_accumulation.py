@@ -12,6 +12,8 @@ from mirrorgan_jax.losses import damsm
 from mirrorgan_jax.models import build, glam, stem
 from mirrorgan_jax.training import accumulation, stages, stem_step
 
+pytestmark = pytest.mark.full
+
 ROWS = 8
 
 

@@ -23,6 +23,7 @@ def compiled():
     return lambda state: step(state, trainer.frozen, batch, jax.random.key(0)), state
 
 
+@pytest.mark.full
 def test_generator_and_discriminators_learn_with_their_own_rates():
     step, before = compiled()
     after, _ = step(before)

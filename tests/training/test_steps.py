@@ -92,6 +92,7 @@ def test_frozen_networks_are_arguments_and_stay_as_they_are():
     assert not [key for key in tiny.leaves(after) if "embedding" in key]
 
 
+@pytest.mark.full
 def test_gradients_flow_through_stream_to_the_generator_alone():
     key = "gan.lambda_stream"
     (_, without, without_2), metrics, _ = gan_run(**{key: 0.0})
@@ -303,6 +304,7 @@ def test_caption_mask_is_true_on_real_words():
     assert np.abs(np.asarray(captions.words)[~captions.mask]).max() == 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("stage", ["stem", "stream", "gan"])
 def test_bfloat16_activations_keep_state_and_losses_wide(stage):
     found = {}
