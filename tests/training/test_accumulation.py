@@ -1,5 +1,7 @@
 """Accumulated gradients are those of the whole batch, where no batch norm looks."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from support import tiny
 from mirrorgan_jax.losses import damsm
 from mirrorgan_jax.models import build, glam, stem
 from mirrorgan_jax.training import accumulation, stages, stem_step
+from mirrorgan_jax.training import state as states
 
 pytestmark = pytest.mark.full
 
@@ -63,11 +66,12 @@ class Tower(nn.Module):
         return x.reshape(len(images), -1, self.word_dim), code
 
 
-def stem_step_in(parts):
-    """(state, metrics) after a STEM step without dropout and batch norm."""
-    config = tiny.tiny_config(**{"stem.dropout": 0.0, "stem.batch_size": ROWS})
+def stem_in(parts, *, dropout=0.0, rate=1e-2, frozen=lambda path: False):
+    """(`step(state)`, its first state) of STEM without batch norm."""
+    config = tiny.tiny_config(**{"stem.dropout": dropout, "stem.batch_size": ROWS})
     towers = build.text_encoder(config, tiny.VOCAB), Tower(config.stem.word_dim)
-    descent = optax.trace(decay=0.0)  # its state is the gradient
+    # Its state is the gradient.
+    descent = states.freeze(optax.trace(decay=0.0), frozen)
     create = stem_step.make_create_state(
         *towers, descent, image_size=32, num_words=config.text.num_words
     )
@@ -75,16 +79,33 @@ def stem_step_in(parts):
         stem_step.make_encode(*towers),
         stem_step.make_loss(gamma1=4, gamma2=5, gamma3=10),
         descent,
-        lambda step: 1e-2,
+        lambda step: rate,
         accumulate=parts,
     )
-    step = jax.jit(stem_step.make_train_step(update))
-    state = create(jax.random.key(0))
-    return step(state, {}, tiny.batch(config, "stem"), jax.random.key(1))
+    step, batch = jax.jit(stem_step.make_train_step(update)), tiny.batch(config, "stem")
+    return (
+        lambda state: step(state, {}, batch, jax.random.key(1)),
+        create(jax.random.key(0)),
+    )
 
 
 def test_stem_in_parts_has_the_negatives_of_the_whole_batch():
-    assert_close(stem_step_in(4), stem_step_in(1))
+    (parts, state), (whole, _) = stem_in(4), stem_in(1)
+    assert_close(parts(state), whole(state))
+
+
+def test_stem_in_parts_descends_on_the_words_that_it_dropped():
+    rate = 3e-5
+    # The text alone: gradients of the images are much larger and drop nothing.
+    step, before = stem_in(
+        4, dropout=0.5, rate=rate, frozen=lambda path: path[0] == "image"
+    )
+    after, metrics = step(before)
+    # The same step again, which drops the same words.
+    _, later = step(after.replace(step=before.step))
+    fall = metrics["STEM/loss"] - later["STEM/loss"]
+    steepness = metrics["STEM/text_grad_norm"] ** 2
+    np.testing.assert_allclose(fall, rate * steepness, rtol=0.02)
 
 
 class Painter(nn.Module):
@@ -154,14 +175,41 @@ def test_damsm_negatives_of_the_gan_come_from_a_part():
     np.testing.assert_allclose(metrics["G/damsm"], sum(losses) / 2, rtol=1e-5)
 
 
+@functools.cache
+def in_two_parts(stage):
+    """`step(state)` of a stage and the state that it starts from."""
+    config = tiny.tiny_config(**{f"{stage}.accumulate": 2, f"{stage}.batch_size": ROWS})
+    trainer, batch = getattr(tiny, stage)(config), tiny.batch(config, stage)
+    step = jax.jit(trainer.train_step)
+    state = jax.jit(trainer.create)(jax.random.key(0))
+    return lambda state: step(state, trainer.frozen, batch, jax.random.key(1)), state
+
+
 @pytest.mark.parametrize("stage", ["stem", "stream", "gan"])
 def test_batch_norms_see_the_parts_and_everything_moves(stage):
-    config = tiny.tiny_config(**{f"{stage}.accumulate": 2, f"{stage}.batch_size": ROWS})
-    trainer = getattr(tiny, stage)(config)
-    before = jax.jit(trainer.create)(jax.random.key(0))
-    after, metrics = jax.jit(trainer.train_step)(
-        before, trainer.frozen, tiny.batch(config, stage), jax.random.key(1)
-    )
+    step, before = in_two_parts(stage)
+    after, metrics = step(before)
     assert all(np.isfinite(value) for value in metrics.values())
     still = set(tiny.leaves(before)) - tiny.changed(before, after)
     assert not {key for key in still if "params" in key or "batch_stats" in key}
+
+
+@pytest.mark.parametrize("stage", ["stem", "stream", "gan"])
+def test_running_statistics_move_with_every_part(stage):
+    def shift(path, x):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return x + 1 if "batch_stats" in name else x
+
+    # What is left of a shift counts the passes, which never read the statistics.
+    step, state = in_two_parts(stage)
+    shifted = jax.tree_util.tree_map_with_path(shift, state)
+    one, other = (tiny.leaves(step(start)[0]) for start in (state, shifted))
+    running = {name for name in one if "batch_stats" in name and name[:3] != "ema"}
+    assert running
+    for name in running:
+        # D sees real and fake images in its own update, and fakes once more in G's.
+        passes = 2 * (3 if "discriminators" in name else 1)
+        kept = 0.99 if "encoder/bn" in name else 0.9
+        np.testing.assert_allclose(
+            other[name] - one[name], kept**passes, rtol=1e-4, err_msg=name
+        )

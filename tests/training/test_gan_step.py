@@ -15,6 +15,7 @@ def compiled():
         **{
             "gan.g_learning_rate": 1e-3, "gan.d_learning_rate": 4e-3,
             "gan.kl_weight": 3.0, "gan.lambda_stream": 7.0,
+            "gan.adam_b1": 0.3, "gan.adam_b2": 0.8,
         }
     )  # fmt: skip
     trainer, batch = tiny.gan(config), tiny.batch(config, "gan")
@@ -37,6 +38,19 @@ def test_generator_and_discriminators_learn_with_their_own_rates():
         # Adam's first step is the rate wherever the gradient is not tiny.
         moved = max(np.abs(new[key] - old[key]).max() for key in old)
         assert moved == pytest.approx(rate, rel=1e-2), name
+
+
+def test_every_adam_forgets_as_the_configuration_says():
+    step, before = compiled()
+    after, _ = step(before)
+    for name, network in {"generator": after.generator, **after.discriminators}.items():
+        adam = network.opt_state[0]
+        first, second = tiny.leaves(adam.mu), tiny.leaves(adam.nu)
+        for key, moment in first.items():
+            # (1 - b1) g and (1 - b2) g^2 after one step.
+            at = np.abs(moment).argmax()
+            ratio = moment.flat[at] ** 2 / second[key].flat[at]
+            assert ratio == pytest.approx(0.7**2 / 0.2, rel=1e-3), (name, key)
 
 
 def test_logged_terms_add_up_to_the_generators_loss():
