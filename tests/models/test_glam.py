@@ -111,6 +111,13 @@ def test_padding_and_batch_companions_have_no_influence():
     np.testing.assert_allclose(both.images[1][rows], alone.images[1], atol=1e-5)
 
 
+def test_noise_is_standard_normal_and_no_part_of_it_tells_another():
+    z, eps = glam.noise(jax.random.key(0), 2000, 3, 3)
+    joined = np.concatenate([z, eps], 1)
+    np.testing.assert_allclose(joined.mean(0), 0, atol=0.1)
+    np.testing.assert_allclose(np.cov(joined.T), np.eye(6), atol=0.1)
+
+
 def test_bfloat16_keeps_images_and_statistics_wide():
     module = small(stages=2, dtype=jnp.bfloat16)
     init = functools.partial(module.init_with_output, train=True)

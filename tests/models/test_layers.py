@@ -101,6 +101,17 @@ def test_spectral_norm_gradient_is_orthogonal_to_the_kernel():
     assert abs(float(jnp.vdot(grad, kernel))) < 1e-3 * scale
 
 
+def test_residual_block_adds_to_its_input():
+    x = normal(0, 2, 4, 4, 3)
+    module = layers.ResidualBlock()
+    variables = module.init(jax.random.key(0), x, train=False)
+    assert np.abs(module.apply(variables, x, train=False) - x).max() > 0.1
+    # Without what the last norm lets through nothing but the input is left.
+    last = jax.tree.map(jnp.zeros_like, variables["params"]["norm_1"])
+    variables = {**variables, "params": {**variables["params"], "norm_1": last}}
+    np.testing.assert_array_equal(module.apply(variables, x, train=False), x)
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (2, 4, 5, 3)])
 def test_pointwise_is_a_product_over_the_last_axis(shape):
     x = normal(0, *shape)

@@ -156,6 +156,23 @@ def test_frozen_trunk_keeps_its_statistics(frozen):
     assert not any(jax.tree.leaves(same["bn"]))
 
 
+def test_statistics_of_the_feature_move_by_a_hundredth():
+    class Feature(stream.CaptionEncoder):
+        def pooled(self, images, *, train):
+            return images
+
+    model = Feature(feature_dim=2)
+    pooled = jax.random.normal(jax.random.key(0), (5, 3))
+    variables = model.init(jax.random.key(1), pooled, train=False)
+    dense = variables["params"]["linear"]
+    batch = np.asarray(pooled @ dense["kernel"])  # its bias starts at zero
+    _, new = model.apply(variables, pooled, train=True, mutable=["batch_stats"])
+    new = new["batch_stats"]["bn"]
+    np.testing.assert_allclose(new["mean"], 0.01 * batch.mean(0), rtol=1e-4)
+    variance = 0.99 + 0.01 * batch.var(0, ddof=1)
+    np.testing.assert_allclose(new["var"], variance, rtol=1e-5)
+
+
 def test_small_trunk_enlarges_images_of_fewer_stages():
     images = jax.random.uniform(jax.random.key(0), (2, 16, 16, 3), minval=-1)
     large = resize.resize(images, 32, align_corners=False, antialias=False)
