@@ -63,6 +63,14 @@ def test_an_image_depends_on_its_own_number_and_caption_only(model):
     np.testing.assert_allclose(many[9], alone, atol=1e-5)
 
 
+def test_images_of_a_caption_stand_together(model):
+    both = model.generate([RED, "blue bird"], n=3).images[-1]
+    for caption, images in ((RED, both[:3]), ("blue bird", both[3:])):
+        alone = model.generate([caption], n=3).images[-1]
+        np.testing.assert_allclose(images, alone, atol=1e-5)
+    assert np.abs(both[:3] - both[3:]).max() > 1e-3
+
+
 def test_captions_of_one_seed_share_their_noise(model):
     z, eps = model.noise(7, [0, 1])
     drawn = model.generate([RED, "blue bird"], seed=7, n=2)

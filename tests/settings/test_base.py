@@ -276,6 +276,14 @@ def test_batch_must_divide_over_the_mesh():
     configs.validate(config, num_devices=8)
 
 
+def test_batch_must_divide_into_its_parts_on_the_mesh():
+    config = tiny.tiny_config(**{"gan.batch_size": 12, "gan.accumulate": 4})
+    configs.validate(config)
+    # Two devices have six rows each, which are no four parts.
+    with pytest.raises(ValueError, match="gan.batch_size = 12: .*, 2, times .*, 4"):
+        configs.validate(config, num_devices=2)
+
+
 def test_unknown_key_is_refused():
     with pytest.raises((AttributeError, KeyError), match="nfg"):
         tiny.tiny_config(**{"gan.nfg": 8})

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from safetensors import numpy as safetensors
 from support import weight_rule
 
@@ -87,6 +88,37 @@ def test_unfit_file_is_refused_by_name(tmp_path, small, change, message):
     safetensors.save_file(state, path)
     with pytest.raises(ValueError, match=message):
         backbones.resnet152(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling"),
+    [
+        ("inception_v3", "counted"),
+        ("inception_fid", "fid"),
+        ("inception_cub", "uncounted"),
+    ],
+)
+def test_classifier_pools_as_the_network_of_its_kind(
+    tmp_path, monkeypatch, kind, pooling
+):
+    class Classifier(nn.Module):
+        """In Inception's place: the means of the colours are its features."""
+
+        num_classes: int
+        pooling: str
+
+        @nn.compact
+        def __call__(self, images):
+            return nn.Dense(self.num_classes, name="fc")(images.mean((1, 2)))
+
+    monkeypatch.setattr(backbones.inception, "InceptionClassifier", Classifier)
+    monkeypatch.setattr(names, "inception_v3", lambda path: {})
+    path = tmp_path / "a.safetensors"
+    state = {"fc.weight": np.ones((5, 3), "f4"), "fc.bias": np.zeros(5, "f4")}
+    safetensors.save_file(state, path)
+    module, variables = backbones.inception_classifier(path, kind)
+    assert (module.num_classes, module.pooling) == (5, pooling)
+    assert variables["params"]["fc"]["kernel"].shape == (3, 5)
 
 
 def test_absent_file_names_its_source(tmp_path):
