@@ -125,7 +125,7 @@ def load(kind, path):
         features, logits = module.apply(variables, images)
         if fid:
             # Published Inception Scores leave out the bias of this graph's classifier.
-            logits -= variables["params"]["fc"]["bias"]
+            logits -= variables["params"]["fc"]["bias"][None]
         return features, (jax.nn.log_softmax(logits, -1),)
 
     return FeatureNetwork(
