@@ -4,15 +4,19 @@ The rule is AttnGAN's: a square of 3/4 of the box's longer side around its centr
 the shorter side resized to S * 76/64, then a crop of S x S.
 """
 
+import contextlib
 import io
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-_ORIENTATION = 0x0112
-_PLAIN = {("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "L")}
+from mirrorgan_jax.data import conversion, formats
+
+# What the decoder of training reads as it should be. The first picture of an MPO,
+# which telephones make, is a JPEG.
+_PLAIN = ("JPEG", "MPO", "PNG")
 # A box may stick out of its picture by this part of the side: real ones, counted
 # from 1 or drawn by hand, do by a pixel or two.
 _BOX_SLACK = 0.05
@@ -61,55 +65,72 @@ def box_problem(box: Sequence[float], width: int, height: int) -> str | None:
     x1, y1, x2, y2 = box_crop(box, width, height)
     if outside or x2 <= x1 or y2 <= y1:
         return f"bad box {tuple(box)}: not inside the {width}x{height} picture"
-    return None
+    problem = conversion.size_problem(x2 - x1, y2 - y1)
+    return f"bad box {tuple(box)}: cuts out {problem}" if problem else None
 
 
-def _open(data: bytes) -> tuple[Image.Image, bool, bool]:
-    image = Image.open(io.BytesIO(data))
-    turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
-    return image, (image.format, image.mode) in _PLAIN, turned
+@contextlib.contextmanager
+def _one_kind_of_error():
+    """Whatever damaged bytes raise becomes a ValueError of one sentence."""
+    try:
+        yield
+    except formats.Refused:
+        raise
+    except tf.errors.OpError as error:
+        reason = str(error.message).split("[Op:")[0].split("} ")[-1].strip()
+        raise ValueError(f"corrupt picture: {formats.sentence(reason)}") from None
+    except Exception as error:  # Pillow's readers raise anything on damaged bytes.
+        raise ValueError(f"corrupt picture: {formats.sentence(error)}") from None
+
+
+def _is_plain(image: Image.Image) -> bool:
+    if image.format not in _PLAIN or image.mode not in ("RGB", "L"):
+        return False
+    clear = image.has_transparency_data
+    return not clear and conversion.orientation(image) == 1
 
 
 def check(data: bytes) -> tuple[int, int]:
     """Width and height of the picture as `normalise` stores it.
 
     Raises:
-      ValueError: the bytes are no picture, or a damaged one.
+      ValueError: the bytes are no picture of an allowed format, a damaged one, or one
+        beyond the limits of `conversion`; one sentence says which.
     """
-    try:
-        image, plain, turned = _open(data)
-        if plain and not turned:
+    with _one_kind_of_error():
+        image = conversion.open_picture(data)
+        if _is_plain(image):
             # The decoder of training is the judge: it must not fail in mid-run.
             height, width, _ = decode(data).shape
             return int(width), int(height)
-        image.load()
-        return ImageOps.exif_transpose(image).size if turned else image.size
-    except tf.errors.InvalidArgumentError as error:
-        reason = str(error.message).split("[Op:")[0].split("} ")[-1].strip()
-        raise ValueError(f"corrupt picture: {reason}") from None
-    except UnidentifiedImageError:  # its own sentence names an object in memory
-        raise ValueError("corrupt picture: no kind of image is recognised") from None
-    except Exception as error:  # Pillow's plugins raise anything on damaged bytes.
-        raise ValueError(f"corrupt picture: {error}") from None
+        return conversion.upright_rgb(image, "white").size
 
 
-def normalise(data: bytes) -> bytes:
+def normalise(data: bytes, ground: str = "white") -> bytes:
     """Bytes that every decoder reads alike: JPEG or PNG, grey or RGB, upright.
 
-    Such bytes are returned unchanged. A picture that its EXIF tag turns is turned and
-    becomes a JPEG of quality 95; every other kind (palette, alpha, CMYK, WebP, ...)
-    becomes an RGB PNG.
+    Such bytes are returned unchanged. A picture that its EXIF tag turns becomes a JPEG
+    of quality 95; every other kind (palette, alpha, 16 bits, CMYK, WebP, ...) becomes
+    an RGB PNG. Of an animation the first picture counts.
+
+    Args:
+      data: an encoded picture that `check` lets pass.
+      ground: what shows where the picture is transparent, "white" or "black".
+
+    Raises:
+      ValueError: as `check`.
     """
-    image, plain, turned = _open(data)
-    if plain and not turned:
-        return data
-    out = io.BytesIO()
-    if turned:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-        upright.save(out, "JPEG", quality=95, subsampling=0)
-    else:
-        image.convert("RGB").save(out, "PNG")
-    return out.getvalue()
+    with _one_kind_of_error():
+        image = conversion.open_picture(data)
+        if _is_plain(image):
+            return data
+        out, turned = io.BytesIO(), conversion.orientation(image) != 1
+        picture = conversion.upright_rgb(image, ground)
+        if turned:
+            picture.save(out, "JPEG", quality=95, subsampling=0)
+        else:
+            picture.save(out, "PNG")
+        return out.getvalue()
 
 
 def decode(data: bytes | tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,9 @@ import io
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 
 import ml_collections
 import numpy as np
@@ -19,12 +21,15 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from mirrorgan_jax import data, progress, text
-from mirrorgan_jax.data import images
+from mirrorgan_jax.data import formats, images
 from mirrorgan_jax.data.sources import records
 from mirrorgan_jax.parallel import hosts
 
 VERSION = "1.0.0"
 _ROOT = "~/.cache/mirrorgan_jax/data"
+# Pictures at the limit of size take half a GB each while they are checked.
+_THREADS = 8
+_CHUNK = 1024  # pictures whose checks are planned at once
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -32,8 +37,8 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version(VERSION)
 
-    def __init__(self, name: str, found: records.Found, **kwargs):
-        self.name, self._found = name, found
+    def __init__(self, name: str, found: records.Found, ground: str, **kwargs):
+        self.name, self._found, self._ground = name, found, ground
         super().__init__(file_format="array_record", **kwargs)
 
     def _info(self):
@@ -75,7 +80,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "name": record.name,
             }
             rows.append(example)
-            picture = io.BytesIO(images.normalise(record.read()))
+            picture = io.BytesIO(images.normalise(record.read(), self._ground))
             yield number, {"image": picture, **example}
 
 
@@ -85,23 +90,38 @@ def _place(record: records.Record) -> str:
     return where if where == name else f"{where}: {name}"
 
 
+def _picture_problem(record: records.Record) -> str | None:
+    """What is wrong with a picture or its box."""
+    try:
+        width, height = images.check(record.read())
+    except (FileNotFoundError, KeyError):
+        return f"{_place(record)}: missing"
+    except OSError as error:
+        return f"{_place(record)}: cannot be read: {formats.sentence(error)}"
+    except Exception as error:  # A damaged zip member raises its own kinds.
+        return f"{_place(record)}: {formats.sentence(error)}"
+    if record.box is not None:
+        problem = images.box_problem(record.box, width, height)
+        if problem:
+            return f"{record.box_where}: {record.name}: {problem}"
+    return None
+
+
 def _picture_problems(found: Sequence[records.Record]) -> Iterator[str]:
-    """What is wrong with the pictures and their boxes."""
-    for record in progress.counted(found, len(found), "checking"):
-        try:
-            width, height = images.check(record.read())
-        except (OSError, KeyError) as error:
-            missing = isinstance(error, FileNotFoundError | KeyError)
-            reason = "missing" if missing else f"cannot be read: {error}"
-            yield f"{_place(record)}: {reason}"
-            continue
-        except Exception as error:  # A damaged zip member raises its own kinds.
-            yield f"{_place(record)}: {error}"
-            continue
-        if record.box is not None:
-            problem = images.box_problem(record.box, width, height)
+    """What is wrong with the pictures and their boxes, in the order of the records.
+
+    Decoding leaves Python, so that threads use all cores; each holds one picture.
+    """
+    workers = min(os.cpu_count() or 1, _THREADS)
+    with futures.ThreadPoolExecutor(workers) as pool:
+        problems = (
+            problem
+            for start in range(0, len(found), _CHUNK)
+            for problem in pool.map(_picture_problem, found[start : start + _CHUNK])
+        )
+        for problem in progress.counted(problems, len(found), "checking"):
             if problem:
-                yield f"{record.box_where}: {record.name}: {problem}"
+                yield problem
 
 
 def _record_problems(found: Sequence[records.Record]) -> Iterator[str]:
@@ -143,9 +163,19 @@ def _read(settings, seed: int) -> records.Found:
     return found
 
 
-def _existing(name: str, root: epath.Path) -> epath.Path:
+def _choices(settings) -> str:
+    """The end of the folder's name: what preparation itself is told to do."""
+    return "" if settings.ground == "white" else f"_on_{settings.ground}"
+
+
+def _existing(settings, root: epath.Path) -> epath.Path:
     """The one prepared data set of this name, for when the raw data is not given."""
-    found = [p.parent for p in (root / name).glob(f"*/{VERSION}/dataset_info.json")]
+    name, end = settings.name, _choices(settings)
+    found = [
+        p.parent
+        for p in (root / name).glob(f"*{end}/{VERSION}/dataset_info.json")
+        if end or "_on_" not in p.parent.parent.name
+    ]
     if len(found) != 1:
         raise ValueError(
             f"config.data.source of {name!r} is empty and {len(found)} prepared data"
@@ -174,10 +204,11 @@ def prepare(settings: ml_collections.ConfigDict, *, seed: int) -> epath.Path:
     images.hide_accelerators()
     root = epath.Path(settings.root or _ROOT).expanduser()
     if source.NEEDS and not settings.source:
-        return _existing(settings.name, root)
-    target = root / settings.name / source.fingerprint(settings, seed) / VERSION
+        return _existing(settings, root)
+    folder = source.fingerprint(settings, seed) + _choices(settings)
+    target = root / settings.name / folder / VERSION
     if not (target / "dataset_info.json").exists():
-        with _alone(root, settings.name):
+        with _alone(root, settings.name), _silent_pillow():
             # Another process may have prepared it while this one waited.
             if not (target / "dataset_info.json").exists():
                 _write(settings, seed, root, target)
@@ -202,6 +233,7 @@ def _write(settings, seed: int, root: epath.Path, target: epath.Path) -> None:
             _Builder(
                 settings.name,
                 found,
+                settings.ground,
                 data_dir=root,
                 config=tfds.core.BuilderConfig(name=target.parent.name),
             ).download_and_prepare(download_dir=downloads)
@@ -211,6 +243,14 @@ def _write(settings, seed: int, root: epath.Path, target: epath.Path) -> None:
         if target.parent.exists():
             target.parent.rmtree()
         raise
+
+
+@contextlib.contextmanager
+def _silent_pillow():
+    """Pillow warns of what is harmless, or refused in a sentence of ours."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 @contextlib.contextmanager

@@ -106,7 +106,7 @@ def test_notes_of_a_source_are_said_whenever_its_data_is_opened(squares, capsys)
         ({"captions": ["a square", "?!"]}, "caption '?!' has no words"),
         ({"split": "valid"}, "unknown split 'valid'; allowed: train, test"),
         ({"attributes": [1]}, "1 attributes, 0 for 0.png"),
-        ({"read": lambda: b"text"}, "corrupt picture: no kind of image is recognised"),
+        ({"read": lambda: b"text"}, "no picture but text that begins 'text'"),
     ],
 )
 def test_what_a_source_overlooks_is_refused_before_anything_is_written(
