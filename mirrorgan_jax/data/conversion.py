@@ -200,8 +200,9 @@ def _split(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | No
         return _from_16_bits(image, clear)
     if mode in _CLEAR or (mode in ("P", "RGB") and image.has_transparency_data):
         image = image.convert("LA") if mode == "La" else image
-        opaque = image.convert("RGBA")
-        return opaque.convert("RGB"), opaque.getchannel("A")
+        # A conversion to the same mode would be one more copy.
+        image = image if mode == "RGBA" else image.convert("RGBA")
+        return image.convert("RGB"), image.getchannel("A")
     if mode not in _COLOURS:
         kind = {"F": "fractions", "I": "32-bit or negative numbers"}.get(mode, mode)
         raise formats.Refused(

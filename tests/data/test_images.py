@@ -1,10 +1,12 @@
 """Box crop, resize and crop equal the reference's preprocessing."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps, features
 from support import parity
 
 from mirrorgan_jax.data import images
@@ -142,3 +144,175 @@ def test_box_problem_accepts_touching_and_names_bad_boxes(box, good):
     problem = images.box_problem(box, 100, 80)
     assert (problem is None) == good
     assert good or "bad box" in problem
+
+
+def _png_chunks(bits, colour, row, transparent):
+    """A PNG of one row of pixels with a transparent colour, as it is written."""
+
+    def chunk(name, body):
+        tail = struct.pack(">I", zlib.crc32(name + body))
+        return struct.pack(">I", len(body)) + name + body + tail
+
+    width = len(row) * 8 // (bits * (3 if colour == 2 else 1))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, bits, colour, 0, 0, 0))
+        + chunk(b"tRNS", transparent)
+        + chunk(b"IDAT", zlib.compress(b"\0" + row))
+        + chunk(b"IEND", b"")
+    )
+
+
+def _pixels(data, ground="white"):
+    images.check(data)
+    return images.decode(images.normalise(data, ground)).numpy()
+
+
+LEVELS = np.array([[0, 128, 129, 257, 25_700, 65_280, 65_406, 65_535]], np.uint16)
+EIGHT = [0, 0, 1, 1, 100, 254, 254, 255]  # value / 257, rounded
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "TIFF of MM"])
+def test_16_bits_of_grey_are_divided_by_257(kind):
+    if kind == "TIFF of MM":
+        picture = Image.frombytes("I;16B", (8, 1), LEVELS.astype(">u2").tobytes())
+        data = _encoded(picture, "TIFF")
+        assert data.startswith(b"MM")
+    else:
+        data = _encoded(Image.fromarray(LEVELS), kind)
+    assert _pixels(data)[0].tolist() == [[v] * 3 for v in EIGHT]
+
+
+def test_16_bits_of_colour_keep_their_white():
+    row = np.repeat(LEVELS.astype(">u2"), 3).tobytes()
+    data = _png_chunks(16, 2, row, struct.pack(">HHH", 9, 9, 9)).replace(
+        b"tRNS", b"tRNZ"
+    )
+    data = data.replace(
+        struct.pack(">I", zlib.crc32(b"tRNS" + struct.pack(">HHH", 9, 9, 9))),
+        struct.pack(">I", zlib.crc32(b"tRNZ" + struct.pack(">HHH", 9, 9, 9))),
+    )
+    # The decoder of training drops the low byte: one level at most.
+    assert np.abs(_pixels(data)[0, :, 0].astype(int) - EIGHT).max() <= 1
+
+
+def test_tiff_whose_white_is_zero_is_no_negative():
+    data = bytearray(_encoded(Image.fromarray(LEVELS), "TIFF"))
+    at = data.index(struct.pack("<HHIH", 262, 3, 1, 1))
+    data[at + 8] = 0
+    expected = [[255 - v] * 3 for v in EIGHT]
+    assert np.abs(_pixels(bytes(data))[0].astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "words"), [(np.int32, "32-bit"), (np.float32, "fractions")]
+)
+def test_tiff_of_numbers_without_known_white_is_refused(dtype, words):
+    data = _encoded(Image.fromarray(LEVELS.astype(dtype)), "TIFF")
+    with pytest.raises(ValueError, match=f"a TIFF of {words}.*8 or 16 bits"):
+        images.check(data)
+
+
+def _clear_left(mode):
+    """Left half hidden magenta, right half opaque green."""
+    picture = Image.new("RGBA", (8, 4), (255, 0, 255, 0))
+    picture.paste((0, 200, 0, 255), (4, 0, 8, 4))
+    if mode == "LA":
+        return picture.convert("LA")
+    return picture.quantize(8) if mode == "P" else picture
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "options"),
+    [
+        ("RGBA", "PNG", {}),
+        ("LA", "PNG", {}),
+        ("P", "PNG", {}),
+        ("RGBA", "WEBP", {"lossless": True, "exact": True}),
+        ("RGBA", "TIFF", {}),
+        ("RGBA", "GIF", {}),
+        ("RGBA", "AVIF", {"quality": 100, "subsampling": "4:4:4"}),
+    ],
+)
+@pytest.mark.parametrize("ground", ["white", "black"])
+def test_transparency_shows_the_ground_not_hidden_colours(mode, kind, options, ground):
+    picture = _clear_left(mode)
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    pixels = _pixels(_encoded(picture, kind, **options), ground).astype(int)
+    shown = 255 if ground == "white" else 0
+    assert np.abs(pixels[:, :3] - shown).max() <= 3
+    green = (117, 117, 117) if mode == "LA" else (0, 200, 0)
+    assert np.abs(pixels[:, 5:] - green).max() <= 3
+
+
+def test_half_transparent_pixels_are_mixed_with_the_ground():
+    data = _encoded(Image.new("RGBA", (2, 2), (200, 100, 0, 128)), "PNG")
+    part = 128 / 255
+    for ground, shown in (("white", 255), ("black", 0)):
+        expected = np.array([200, 100, 0]) * part + shown * (1 - part)
+        assert np.abs(_pixels(data, ground) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour", "row", "transparent", "on_black"),
+    [
+        # The colour that the file calls transparent is white here, in each form.
+        (1, 0, b"\xf0", b"\0\1", [0, 0, 0, 0, 0, 0, 0, 0]),
+        (1, 0, b"\xf0", b"\0\0", [255, 255, 255, 255, 0, 0, 0, 0]),
+        (2, 0, b"\xe4", b"\0\3", [0, 170, 85, 0]),
+        (4, 0, b"\xf8", b"\0\x0f", [0, 136]),
+        (8, 0, b"\xff\x80", b"\0\xff", [0, 128]),
+        (16, 0, b"\xff\xff\xff\xfe\x80\x80", b"\xff\xff", [0, 255, 128]),
+        (8, 2, b"\xff\xff\xff\x80\x80\x80", b"\0\xff" * 3, [0, 128]),
+        (16, 2, b"\xff\xff" * 3 + b"\x80\x80" * 3, b"\xff\xff" * 3, [0, 128]),
+    ],
+)
+def test_one_transparent_colour_of_a_png_at_every_depth(
+    bits, colour, row, transparent, on_black
+):
+    data = _png_chunks(bits, colour, row, transparent)
+    assert _pixels(data, "black")[0, :, 0].tolist() == on_black
+
+
+def test_picture_of_nothing_visible_is_refused():
+    data = _encoded(Image.new("RGBA", (8, 8), (9, 9, 9, 0)), "PNG")
+    with pytest.raises(ValueError, match="every pixel is transparent"):
+        images.check(data)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_first_picture_of_several_counts(kind):
+    first, second = (Image.new("RGB", (8, 8), c) for c in ("red", "blue"))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = _encoded(first, kind, save_all=True, append_images=[second], **options)
+    assert np.all(_pixels(data) == [255, 0, 0])
+
+
+def test_first_picture_of_a_telephone_is_a_jpeg():
+    first, second = (Image.new("RGB", (8, 8), c) for c in ("red", "blue"))
+    data = _encoded(first, "MPO", save_all=True, append_images=[second])
+    assert images.check(data) == (8, 8)
+    assert images.normalise(data) == data
+    assert np.abs(_pixels(data).astype(int) - [255, 0, 0]).max() <= 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_every_orientation_ends_upright(kind, orientation):
+    rng = np.random.default_rng(3)
+    corners = rng.integers(0, 256, (2, 3, 3), np.uint8)
+    picture = Image.fromarray(corners).resize((48, 32), Image.Resampling.NEAREST)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    expected = ImageOps.exif_transpose(_with(picture, exif))
+    data = _encoded(picture, kind, exif=exif, quality=100)
+    assert images.check(data) == expected.size
+    difference = _pixels(data).astype(int) - np.array(expected, int)
+    assert np.abs(difference).mean() < 8  # JPEG's and WebP's own error
+
+
+def _with(picture, exif):
+    out = io.BytesIO()
+    picture.save(out, "PNG", exif=exif)
+    return Image.open(out)

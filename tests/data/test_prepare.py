@@ -1,11 +1,13 @@
 """Preparation: once, or nothing, under the name that it has always had."""
 
 import dataclasses
+import io
 import re
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from support import data_settings
 
 from mirrorgan_jax import data
@@ -190,6 +192,28 @@ def test_preparation_happens_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(toybirds, "read", fail)
     assert prepare.prepare(settings, seed=3) == first
+
+
+def test_ground_of_transparent_pictures_is_another_prepared_copy(
+    squares, tmp_path, monkeypatch
+):
+    def half():
+        out = io.BytesIO()
+        Image.new("RGBA", (40, 40), (200, 0, 200, 128)).save(out, "PNG")
+        return out.getvalue()
+
+    source = data.source("squares")
+    found, _ = source.read(squares, 0)
+    found = [dataclasses.replace(record, read=half) for record in found]
+    monkeypatch.setattr(source, "read", lambda settings, seed: (found, []))
+    for ground, end, green in (("white", "", 127), ("black", "_on_black", 0)):
+        squares.update(ground=ground, source="10")
+        assert prepare.prepare(squares, seed=0).parent.name == f"10_squares{end}"
+        squares.source = ""  # the one on this ground
+        split = datasets.load(squares, seed=0).train
+        options = {"indices": [0], "captions": [0], "batch_size": 1}
+        (batch,) = pipeline.eval_batches(split, **options, image_size=16, num_words=4)
+        assert np.all(batch["image"][..., 1] == green)
 
 
 def test_error_in_preparation_leaves_nothing(tmp_path, monkeypatch):
