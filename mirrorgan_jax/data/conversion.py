@@ -22,7 +22,7 @@ MAX_PIXELS = 50_000_000
 MAX_ASPECT = 20
 # Passes over all pixels of a progressive JPEG, times its pixels: files have about 10
 # passes, and one made for it thousands, which takes minutes.
-_MAX_SCANNED = 20 * MAX_PIXELS
+_MAX_SCANNED = 15 * MAX_PIXELS
 # Pillow decodes these row by row in Python.
 _MAX_RUN_LENGTH = 4_000_000
 
