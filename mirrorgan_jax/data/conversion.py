@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from mirrorgan_jax.data import formats
+from mirrorgan_jax.data.sources import files
 
-# Whole uncompressed 16-bit TIFFs of today's cameras; a file is read into memory.
-MAX_BYTES = 2**28
+# A file is read into memory; uncompressed TIFFs of today's cameras are smaller.
+MAX_BYTES = files.LIMIT
 # A picture of these is 200 MB in Pillow and decodes in about a second; more of them at
 # once stay below what a machine has. Telephones save 12 million.
 MAX_PIXELS = 50_000_000

@@ -8,7 +8,8 @@ import re
 
 from PIL import features
 
-_LFS = b"version https://git-lfs"
+from mirrorgan_jax.data.sources import files
+
 _SHOWN = 40  # characters of a text that is no picture
 _LONGEST = 200  # characters of a library's message
 
@@ -55,8 +56,7 @@ def sentence(error: BaseException | str) -> str:
     text = str(error) or type(error).__name__
     text = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", text)
     text = " ".join(text.split())
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LONGEST])
-    return shown + "..." * (len(text) > _LONGEST)
+    return files.printable(text[:_LONGEST]) + "..." * (len(text) > _LONGEST)
 
 
 def recognise(data: bytes) -> str:
@@ -73,7 +73,7 @@ def recognise(data: bytes) -> str:
         return "WEBP"
     if data[4:8] == b"ftyp":
         return _container(data[: min(int.from_bytes(data[:4], "big"), 256)])
-    raise Refused(f"no picture but {_other(data)}")
+    raise Refused(f"no picture{files.kind_of(data[:512]) or _other(data)}")
 
 
 def _container(box: bytes) -> str:
@@ -95,26 +95,19 @@ def _container(box: bytes) -> str:
             ) from None
         pillow_heif.register_heif_opener()
         return "HEIF"
-    raise Refused("no picture but a video, or a camera's raw file")
+    raise Refused("no picture, but a video, or a camera's raw file")
 
 
 def _other(data: bytes) -> str:
-    """What bytes that are no picture are, in words."""
-    if not data:
-        return "an empty file"
-    if data.startswith(_LFS):
-        return "a Git LFS pointer to one: run `git lfs pull`"
+    """ ", but ..." of other bytes that are no picture."""
     if not any(data[: 2**16]):
-        return "zero bytes: it was not copied completely"
+        return ", but zero bytes: it was not copied completely"
     for start, words in _OTHERS:
         if data.startswith(start):
-            return words
-    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "an HTML page: a download went wrong"
-    if b"<svg" in head:
-        return "an SVG drawing"
+            return f", but {words}"
+    if b"<svg" in data[:1024]:
+        return ", but an SVG drawing"
     text = data[:_SHOWN].decode("ascii", "replace")
     if text.isascii() and all(c.isprintable() or c in "\t\r\n" for c in text):
-        return f"text that begins {text!r}"
-    return f"bytes of no known kind, which begin {data[:8].hex(' ')}"
+        return f", but text that begins {text!r}"
+    return f", but bytes of no known kind, which begin {data[:8].hex(' ')}"

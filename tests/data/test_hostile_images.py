@@ -88,9 +88,9 @@ def _box(brand, *others):
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (b"", "an empty file"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
-        (b"\r\n<!DOCTYPE html>\n<html><body>404", "an HTML page"),
+        (b"", "empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "`git lfs pull`"),
+        (b"\r\n<!DOCTYPE html>\n<html><body>404", "a web page"),
         (b'<?xml version="1.0"?><svg width="9"/>', "an SVG drawing"),
         (bytes(5000), "zero bytes: it was not copied completely"),
         (b"%PDF-1.7", "a PDF document"),
@@ -104,7 +104,7 @@ def _box(brand, *others):
 )
 def test_file_that_has_only_the_ending_is_said_by_what_it_is(data, what):
     problem = _problem(data)
-    assert problem.startswith("no picture but ") and what in problem
+    assert problem.startswith("no picture, but ") and what in problem
 
 
 @pytest.mark.parametrize("brands", [(b"heic",), (b"mif1", b"mif1", b"heic")])
@@ -131,13 +131,13 @@ def test_postscript_never_reaches_pillow(monkeypatch):
 
     drawing = _encoded(Image.new("RGB", (8, 8)), "EPS")
     monkeypatch.setitem(Image.OPEN, "EPS", (start, lambda prefix: True))
-    assert _problem(drawing) == "no picture but a PostScript drawing"
+    assert _problem(drawing) == "no picture, but a PostScript drawing"
 
 
 @pytest.mark.parametrize("kind", ["TGA", "PCX", "PPM", "ICO", "DDS", "SGI"])
 def test_other_formats_are_refused(kind):
     data = _encoded(Image.new("RGB", (16, 16), (9, 8, 7)), kind)
-    assert _problem(data).startswith("no picture but ")
+    assert _problem(data).startswith("no picture, but ")
 
 
 def test_only_the_reader_of_the_format_sees_the_bytes(monkeypatch):
@@ -295,7 +295,7 @@ def test_pictures_are_checked_by_threads_and_listed_in_order(tmp_path, monkeypat
     found = [_record(n, lambda n=n: read(n)) for n in range(40)]
     source = types.SimpleNamespace(
         NEEDS="pictures",
-        read=lambda settings, seed: (found, []),
+        read=lambda settings, seed: records.Found(found),
         fingerprint=lambda settings, seed: "slow",
     )
     monkeypatch.setitem(sys.modules, "slow_pictures", source)

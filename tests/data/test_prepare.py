@@ -108,7 +108,7 @@ def test_notes_of_a_source_are_said_whenever_its_data_is_opened(squares, capsys)
         ({"captions": ["a square", "?!"]}, "caption '?!' has no words"),
         ({"split": "valid"}, "unknown split 'valid'; allowed: train, test"),
         ({"attributes": [1]}, "1 attributes, 0 for 0.png"),
-        ({"read": lambda: b"text"}, "no picture but text that begins 'text'"),
+        ({"read": lambda: b"text"}, "no picture, but text that begins 'text'"),
     ],
 )
 def test_what_a_source_overlooks_is_refused_before_anything_is_written(
@@ -203,9 +203,9 @@ def test_ground_of_transparent_pictures_is_another_prepared_copy(
         return out.getvalue()
 
     source = data.source("squares")
-    found, _ = source.read(squares, 0)
-    found = [dataclasses.replace(record, read=half) for record in found]
-    monkeypatch.setattr(source, "read", lambda settings, seed: (found, []))
+    some = source.read(squares, 0).records
+    found = records.Found([dataclasses.replace(r, read=half) for r in some])
+    monkeypatch.setattr(source, "read", lambda settings, seed: found)
     for ground, end, green in (("white", "", 127), ("black", "_on_black", 0)):
         squares.update(ground=ground, source="10")
         assert prepare.prepare(squares, seed=0).parent.name == f"10_squares{end}"
