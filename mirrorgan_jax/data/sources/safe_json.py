@@ -15,7 +15,7 @@ LIMIT = 256 * 2**20
 _VALUES, _VALUE_MARKS = 8_000_000, (",", "[", "{")
 DEPTH = 32
 _DIGITS = 100
-_SHOWN = 40
+_SHOWN = 60
 
 # A string (one that never ends reaches to the end), a number or name, or a bracket.
 # Possessive, so that no text takes more than one pass.
@@ -78,9 +78,10 @@ def loads(data: bytes | str, where: str, *, limit: int = LIMIT) -> Any:
     return value
 
 
-def shown(text: str) -> str:
-    """A text from outside for a message: quoted, ASCII, and not long."""
-    return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+def shown(value: Any) -> str:
+    """A value from outside for a message: as Python writes it, ASCII, and not long."""
+    written = ascii(value)
+    return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}..."
 
 
 def _decode(data: bytes, where: str) -> str:
