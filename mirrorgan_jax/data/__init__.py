@@ -13,6 +13,7 @@ from mirrorgan_jax.data.sources import records
 SOURCES = {
     "toybirds": "mirrorgan_jax.data.toybirds",
     "cub": "mirrorgan_jax.data.sources.cub",
+    "coco": "mirrorgan_jax.data.sources.coco",
     "folder": "mirrorgan_jax.data.sources.folder",
 }
 

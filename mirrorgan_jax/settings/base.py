@@ -59,6 +59,7 @@ _DATA = {
     "root": "",  # folder of prepared data sets; "" is ~/.cache/mirrorgan_jax/data
     "source": "",  # folder of the raw data (cub), folder or zip (folder)
     "ground": one_of("white", "black"),  # what transparent pictures are put on
+    "subset": False,  # go on where listed pictures are missing, coco only
     "image_size": 64,  # pixels of a drawn bird, toybirds only
     "train_images_per_species": 18,  # toybirds only
     "test_images_per_species": 12,  # toybirds only
