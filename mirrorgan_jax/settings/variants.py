@@ -30,16 +30,26 @@ class Variant:
       title: as a table prints it.
       changes: {flattened configuration key: value}.
       source: paper and equation that say so.
+      coco: what of the changes is otherwise on COCO.
     """
 
     title: str
     changes: dict[str, Any]
     source: str
+    coco: dict[str, Any]
+
+    def changes_on(self, data: str) -> dict[str, Any]:
+        """{flattened configuration key: value} on a data set, `config.data.name`."""
+        return {**self.changes, **(self.coco if data == "coco" else {})}
 
 
-def _variant(title, source, **changes):
-    changed = {f"gan.{key}": value for key, value in changes.items()}
-    return Variant(title, {**_MIRRORGAN, **changed}, source)
+def _keys(changes):
+    return {f"gan.{key}": value for key, value in changes.items()}
+
+
+def _variant(title, source, *, coco=None, **changes):
+    changed = {**_MIRRORGAN, **_keys(changes)}
+    return Variant(title, changed, source, _keys(coco or {}))
 
 
 VARIANTS = {
@@ -61,7 +71,9 @@ VARIANTS = {
     ),
     "attngan": _variant(
         "AttnGAN",
-        "AttnGAN (CVPR 2018): L_G + lambda L_DAMSM, lambda 5 on CUB; Tables 1 and 2",
+        "AttnGAN (CVPR 2018): L_G + lambda L_DAMSM, lambda 5 on CUB, 50 on COCO;"
+        " Tables 1 and 2",
+        coco={"lambda_damsm": 50.0},
         sentence_attention=False,
         lambda_stream=0.0,
         lambda_damsm=5.0,
@@ -96,7 +108,8 @@ def apply(config: ml_collections.ConfigDict, name: str) -> ml_collections.Config
     """
     if name not in VARIANTS:
         raise ValueError(f"variant = {name!r}: allowed are {', '.join(VARIANTS)}")
-    config.update_from_flattened_dict(VARIANTS[name].changes)
+    changes = VARIANTS[name].changes_on(config.data.name)
+    config.update_from_flattened_dict(changes)
     return config
 
 

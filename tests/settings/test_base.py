@@ -60,6 +60,32 @@ def test_cub_is_the_base_at_the_papers_sizes():
     assert (config.stem.encoder, config.stream.encoder) == ("inception_v3", "resnet152")
 
 
+def test_coco_differs_from_the_base_in_batch_and_steps_alone():
+    config, base = (
+        settings.flat(c)
+        for c in (
+            settings.load(CONFIGS / "coco.py").get_config(),
+            settings.load(CONFIGS / "cub.py").get_config(),
+        )
+    )
+    assert {key for key in base if base[key] != config[key]} == {
+        "data.name", "stem.num_steps", "gan.batch_size", "gan.lr_rule_batch",
+        "gan.num_steps", "gan.ema_half_life",
+    }  # fmt: skip
+    assert round(120 * 82_783 / 14) == config["gan.num_steps"]
+    assert round(100 * 82_783 / 48) == config["stem.num_steps"]
+    # A step at batch 14 keeps 0.999 of the average.
+    assert abs(0.5 ** (14 / config["gan.ema_half_life"]) - 0.999) < 1e-6
+
+
+def test_coco_by_the_reference_has_attngans_sizes():
+    config = settings.load(CONFIGS / "coco.py").get_config("reference,attngan")
+    gan = config.gan
+    assert (gan.ngf, gan.ndf, gan.num_residual, gan.batch_size) == (48, 96, 3, 14)
+    assert (config.text.num_words, config.text.eval_words) == (12, 20)
+    assert gan.lambda_damsm == 50 and config.stem.learning_rate == 2e-3
+
+
 def test_toybirds_at_32_pixels_differs_in_sizes_and_steps_alone():
     small, usual = (
         settings.flat(settings.load(CONFIGS / f"{name}.py").get_config())

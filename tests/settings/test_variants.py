@@ -57,11 +57,19 @@ def test_rows_of_one_model_have_one_run():
 def test_every_file_takes_every_variant(path, name):
     config = settings.load(path).get_config(name)
     changed = settings.flat(config)
-    assert variants.VARIANTS[name].changes.items() <= changed.items()
+    changes = variants.VARIANTS[name].changes_on(config.data.name)
+    assert changes.items() <= changed.items()
     plain = settings.load(path).get_config()
     assert config.gan.base_size == plain.gan.base_size
     config.data.source = "somewhere"
     configs.validate(config)
+
+
+@pytest.mark.parametrize(("data", "weight"), [("cub", 5), ("coco", 50), ("folder", 5)])
+@pytest.mark.parametrize("preset", ["", "reference,"])
+def test_attngan_weighs_damsm_as_on_its_data(data, weight, preset):
+    config = settings.load(CONFIGS / f"{data}.py").get_config(f"{preset}attngan")
+    assert config.gan.lambda_damsm == weight
 
 
 @pytest.mark.parametrize(
