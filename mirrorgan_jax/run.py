@@ -13,6 +13,7 @@ import numpy as np
 from etils import epath
 
 from mirrorgan_jax import data, progress
+from mirrorgan_jax.data import captions
 from mirrorgan_jax.evaluation import evaluate, protocol, quick
 from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.models import build
@@ -136,6 +137,13 @@ def run(config, workdir, wanted):
         f" devices: {mesh.size} {jax.devices()[0].platform}"
         f" of {jax.process_count()} processes, {dict(mesh.shape)}"
     )
+    for remark in captions.remarks(
+        dataset.train.texts,
+        dataset.train.captions,
+        rule=config.data.words,
+        batch_size=max(config[group].batch_size for group in configs.STAGES),
+    ):
+        hosts.say(remark)
 
     # 3. Stages, each from where it stopped; the evaluation is the last.
     parts = Parts(config, dataset, mesh, epath.Path(workdir))

@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 
 from mirrorgan_jax import data, text
-from mirrorgan_jax.data import cache, prepare
+from mirrorgan_jax.data import cache, captions, prepare
 from mirrorgan_jax.data.sources import records
 
 
@@ -77,13 +77,13 @@ def _fixed(values, dtype) -> np.ndarray:
 
 def _split(name, rows, vocab, directory, *, crop_to_box) -> Split:
     attributes = [row["attributes"] for row in rows]
-    captions = [row["captions"] for row in rows]
+    texts = [row["captions"] for row in rows]
     return Split(
         name=name,
         class_ids=_fixed([row["class_id"] for row in rows], np.int32),
-        texts=tuple(map(tuple, captions)),
+        texts=tuple(map(tuple, texts)),
         captions=tuple(
-            tuple(tuple(vocab.encode(caption)) for caption in some) for some in captions
+            tuple(tuple(vocab.encode(caption)) for caption in own) for own in texts
         ),
         attributes=_fixed(attributes, np.int32) if attributes[0] else None,
         boxes=_fixed([row["box"] or (0, 0, 0, 0) for row in rows], np.int32),
@@ -107,18 +107,34 @@ def load(settings: ml_collections.ConfigDict, *, seed: int) -> Dataset:
 
     Raises:
       ValueError: as `prepare.prepare`.
+      DataError: it was prepared with another rule of words, and captions have none by
+        this one.
     """
     directory = prepare.prepare(settings, seed=seed)
     source = data.source(settings.name)
     rows = json.loads((directory / "metadata.json").read_text())
     vocab = text.Vocabulary.from_captions(
-        caption
-        for split in records.SPLITS
-        for row in rows[split]
-        for caption in row["captions"]
+        (
+            caption
+            for split in records.SPLITS
+            for row in rows[split]
+            for caption in row["captions"]
+        ),
+        settings.words,
     )
     train, test = (
         _split(split, rows[split], vocab, directory, crop_to_box=source.CROP_TO_BOX)
         for split in records.SPLITS
     )
+    problems = [
+        f"{name}: {captions.problem(caption, settings.words)}"
+        for split in (train, test)
+        for name, texts, ids in zip(
+            split.names, split.texts, split.captions, strict=True
+        )
+        for caption, words in zip(texts, ids, strict=True)
+        if not words
+    ]
+    if problems:
+        raise records.DataError(directory, problems)
     return Dataset(settings.name, vocab, train, test, source.TRUTH)

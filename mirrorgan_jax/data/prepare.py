@@ -20,8 +20,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from mirrorgan_jax import data, progress, text
-from mirrorgan_jax.data import formats, images
+from mirrorgan_jax import data, progress
+from mirrorgan_jax.data import captions, formats, images
 from mirrorgan_jax.data.sources import records
 from mirrorgan_jax.parallel import hosts
 
@@ -133,12 +133,18 @@ def _record_problems(found: Sequence[records.Record]) -> Iterator[str]:
             yield f"{where}: unknown split {record.split!r}; allowed: {allowed}"
         if not record.captions:
             yield f"{where}: no caption"
-        for caption in record.captions:
-            if not text.tokenize(caption):
-                yield f"{where}: caption {caption!r} has no words"
         known, count = len(record.attributes), len(found[0].attributes)
         if known != count:
             yield f"{where}: {known} attributes, {count} for {found[0].name}"
+
+
+def _caption_problems(found: Sequence[records.Record], rule: str) -> Iterator[str]:
+    """Captions that the rule of words does not read, of any source."""
+    for record in found:
+        for caption in record.captions:
+            problem = captions.problem(caption, rule)
+            if problem:
+                yield f"{_place(record)}: {problem}"
 
 
 def _say(name: str, notes: Sequence[str]) -> None:
@@ -152,6 +158,7 @@ def _read(settings, seed: int) -> records.Found:
     found = source.read(settings, seed)
     _say(settings.name, found.notes)  # before what is wrong, and before pictures
     problems = found.problems or [*_record_problems(found.records)]
+    problems = [*problems, *_caption_problems(found.records, settings.words)]
     if source.NEEDS:
         problems = [*problems, *_picture_problems(found.records)]
     present = {record.split for record in found.records}

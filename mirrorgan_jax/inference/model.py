@@ -73,7 +73,7 @@ class Model:
     def __init__(
         self, config, words, workdir, *, step, stem, generator, stream, mesh, chunk=8
     ):
-        self.config, self.vocab = config, text.Vocabulary(words)
+        self.config, self.vocab = config, text.Vocabulary(words, config.data.words)
         self.workdir, self.step = workdir, step
         self.sizes = configs.stage_sizes(config.gan)
         self.num_words, self.has_stream = config.text.eval_words, stream is not None

@@ -4,7 +4,6 @@ import collections
 
 import numpy as np
 
-from mirrorgan_jax import text
 from mirrorgan_jax.inference import functions
 from mirrorgan_jax.report import attention, sheets
 
@@ -19,10 +18,14 @@ def marked(redescription, caption):
     A word agrees when the caption has it; a word that is said more often than in the
     caption agrees only as often as the caption has it.
 
+    Args:
+      redescription: words with spaces between them.
+      caption: the words of the caption.
+
     Returns:
       [(word, colour)], `sheets.AGREES` or `sheets.FAINT`.
     """
-    left, words = collections.Counter(text.tokenize(caption)), []
+    left, words = collections.Counter(caption), []
     for word in redescription.split():
         agrees = left[word] > 0
         left[word] -= agrees
@@ -45,7 +48,7 @@ def redescribed(model, images, captions):
     said = model.redescribe(images, counts)
     scores = model.caption_scores(images, captions)
     return [
-        (marked(words, caption), f"{score:.2f} nats a word")
+        (marked(words, model.vocab.tokenize(caption)), f"{score:.2f} nats a word")
         for words, caption, score in zip(said, captions, scores, strict=True)
     ]
 

@@ -77,6 +77,7 @@ def _cut(word, font, width):
     """The word, or as much of it as fits before '…'."""
     if font.getlength(word) <= width:
         return word
+    word = word[: int(width)]  # A letter is a pixel wide or more.
     while word and font.getlength(word + "…") > width:
         word = word[:-1]
     return word + "…"

@@ -112,7 +112,7 @@ def test_every_problem_is_listed_with_its_line(tmp_path):
         "metadata.jsonl:4: broken JSON",
         "metadata.jsonl:5: unknown split 'valid'; allowed: train, test",
         "metadata.jsonl:6: file name '../f.png' leaves the folder",
-        "metadata.jsonl:7: caption 1 '!?' has no words",
+        "metadata.jsonl:7: g.png: caption '!?' has no words",
         'metadata.jsonl:8: "captions" must be',
         "metadata.jsonl:9: i.png: bad box",
         "metadata.jsonl:10: bad box [1, 2, 3]",

@@ -13,7 +13,7 @@ import pickle
 import ml_collections
 import numpy as np
 
-from mirrorgan_jax import text
+from mirrorgan_jax.data import captions
 from mirrorgan_jax.data.sources import records
 
 NEEDS = "the folder that holds CUB_200_2011/, text/, train/ and test/"
@@ -109,8 +109,10 @@ def _table(path: pathlib.Path, columns: int, problems: list[str]) -> dict:
     return rows
 
 
-def _captions(source: pathlib.Path, name: str, problems: list[str]) -> list[str]:
-    """The first ten captions; a blank line is none, one without words is an error."""
+def _captions(
+    source: pathlib.Path, name: str, rule: str, problems: list[str]
+) -> list[str]:
+    """The first ten captions; a blank line is none, an unreadable one is an error."""
     file = f"text/{name}.txt"
     try:
         lines = (source / file).read_text(encoding="utf-8").split("\n")
@@ -118,17 +120,18 @@ def _captions(source: pathlib.Path, name: str, problems: list[str]) -> list[str]
         reason = "missing" if isinstance(error, FileNotFoundError) else str(error)
         problems.append(f"{file}: {reason}")
         return []
-    captions = []
+    found = []
     for number, line in enumerate(lines, 1):
-        if not line.strip() or len(captions) == CAPTIONS_PER_IMAGE:
+        if not line.strip() or len(found) == CAPTIONS_PER_IMAGE:
             continue
-        if text.tokenize(line):
-            captions.append(line.strip())
+        problem = captions.problem(line, rule)
+        if problem:
+            problems.append(f"{file}:{number}: {problem}")
         else:
-            problems.append(f"{file}:{number}: caption {line!r} has no words")
-    if not captions:
+            found.append(line.strip())
+    if not found:
         problems.append(f"{file}:1: no caption")
-    return captions
+    return found
 
 
 def _box(boxes: dict, key: str, name: str, problems: list[str]):
@@ -178,7 +181,7 @@ def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
                     records.Record(
                         split=split,
                         name=f"{name}.jpg",
-                        captions=_captions(source, name, problems),
+                        captions=_captions(source, name, settings.words, problems),
                         class_id=class_id,
                         class_name=name.split("/")[0],
                         read=(source / f"CUB_200_2011/images/{name}.jpg").read_bytes,
