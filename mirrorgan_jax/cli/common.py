@@ -4,6 +4,7 @@ A verb has `define(values)`, `main(values)` and `cli(argv)`, which calls `run`.
 """
 
 import importlib.util
+import io
 import re
 import sys
 import textwrap
@@ -52,6 +53,9 @@ def run(
     values = flags.FlagValues()
     # Orbax and jax have much to say that tells a user nothing.
     logging.set_verbosity(logging.ERROR)
+    # A terminal that lacks a letter of a word is no reason to stop.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if configured:
             argv = _with_paths(argv)

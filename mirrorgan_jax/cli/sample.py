@@ -2,6 +2,7 @@
 
   mirrorgan sample --workdir=runs/toybirds --caption='a small red bird'
   mirrorgan sample --workdir=runs/toybirds --captions_file=FILE --n=4 --seed=7
+  mirrorgan sample --workdir=runs/toybirds --words
 
 Writes a PNG of the last stage for every image, with caption and seed in its
 text chunks, and for every caption a sheet: all stages and, where the run has
@@ -16,6 +17,7 @@ from absl import flags
 from etils import epath
 
 import mirrorgan_jax
+from mirrorgan_jax import text
 from mirrorgan_jax.cli import common
 
 _SLUG = 40  # letters of a caption in a file's name
@@ -27,6 +29,10 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("n", 8, "Images a caption.", lower_bound=1, flag_values=values)
     flags.DEFINE_string(
         "out", None, "Folder of the pictures; default <workdir>/samples/captions.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_boolean(
+        "words", False, "Lists the words that the run knows, a line each, and ends.",
         flag_values=values,
     )  # fmt: skip
 
@@ -105,7 +111,15 @@ def write(model, captions, folder, *, n, seed, truncation):
 
 def main(values: flags.FlagValues) -> None:
     """Does what the flags ask for."""
+    from mirrorgan_jax.workdir import layout
+
     captions, names = common.captions(values)
+    if values.words:
+        if captions:
+            raise ValueError("--words draws nothing: give it without captions")
+        _, words = layout.read_settings(common.finished(values.workdir))
+        print("\n".join(sorted(words[1:])))  # Word 0 is the padding.
+        return
     if not captions:
         raise ValueError("no caption: give --caption='a small red bird'")
     model = common.open_model(values.workdir)
@@ -118,7 +132,8 @@ def main(values: flags.FlagValues) -> None:
         n=values.n, seed=values.seed, truncation=values.truncation,
     )  # fmt: skip
     for caption, paths in zip(captions, written, strict=True):
-        print(f"{caption}: {len(paths) - 1} images, sheet {paths[-1]}", flush=True)
+        said = f"{len(paths) - 1} images, sheet {paths[-1]}"
+        print(f"{text.shown(caption)}: {said}", flush=True)
 
 
 def cli(argv=None):

@@ -1,8 +1,12 @@
 """Captions to pictures from the command line."""
 
+import io
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
+from support import random_runs
 
 from mirrorgan_jax.cli import sample
 
@@ -100,3 +104,48 @@ def test_unfinished_runs_are_refused(run, tmp_path):
     (tmp_path / "run").mkdir()
     status, _, err, _ = run(f"--caption={CAPTION}", workdir=tmp_path / "run")
     assert status == 1 and "there is no gan checkpoint" in err
+
+
+@pytest.fixture(scope="module")
+def unicode_run(tmp_path_factory):
+    words = ("<end>", "roter", "v\u00f6gel", "blauer", "\u9e1f")
+    folder = tmp_path_factory.mktemp("unicode") / "run"
+    return random_runs.write(folder, words, **{"data.words": "unicode"})
+
+
+def test_words_are_listed_a_line_each(unicode_run, capsys):
+    assert sample.cli(["sample", f"--workdir={unicode_run}", "--words"]) == 0
+    assert capsys.readouterr().out == "blauer\nroter\nv\u00f6gel\n\u9e1f\n"
+
+
+def test_words_that_a_terminal_lacks_are_escaped(unicode_run, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\n")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert sample.cli(["sample", f"--workdir={unicode_run}", "--words"]) == 0
+    terminal.flush()
+    said = terminal.buffer.getvalue()
+    assert said.splitlines() == [b"blauer", b"roter", b"v\\xf6gel", b"\\u9e1f"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--words", "--caption=a"], "--words draws nothing"),
+        (["--caption=roter\udcff"], "--caption number 1 holds half a character"),
+        ([f"--caption={'roter ' * 2000}"], "has 12000 characters: at most 10000"),
+        (["--caption=vogel rote"], "near are v\u00f6gel, roter"),
+    ],
+)
+def test_prompts_that_no_rule_reads_are_refused(unicode_run, capsys, flags, message):
+    assert sample.cli(["sample", f"--workdir={unicode_run}", *flags]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error") and message in said and said.count("\n") == 1
+
+
+def test_prompts_are_read_by_the_rule_of_the_run(unicode_run, tmp_path, capsys):
+    caption = "--caption=ROTER VO\u0308GEL\u9e1f, rouge"
+    flags = [f"--workdir={unicode_run}", f"--out={tmp_path}", "--n=1", caption]
+    assert sample.cli(["sample", *flags]) == 0
+    said = capsys.readouterr().out
+    assert said.count("unknown word") == 1 and "'rouge' is left out" in said
+    assert len(list(tmp_path.glob("*.png"))) == 2

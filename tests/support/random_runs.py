@@ -22,9 +22,12 @@ def _save(workdir, config, words, stage, state, ema=None):
     checkpoints.close()
 
 
-def write(workdir, words=WORDS):
-    """Writes checkpoints of every stage of the tiny configuration; returns workdir."""
-    config = tiny.tiny_config()
+def write(workdir, words=WORDS, **changes):
+    """Writes checkpoints of every stage of the tiny configuration; returns workdir.
+
+    `changes` are keys of the configuration with other values.
+    """
+    config = tiny.tiny_config(**changes)
     for number, stage in enumerate(("stem", "stream")):
         create = stages.STAGES[stage].make(config, len(words)).create
         _save(workdir, config, words, stage, jax.jit(create)(jax.random.key(number)))
