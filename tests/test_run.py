@@ -1,11 +1,14 @@
 """What a run makes of its stages."""
 
+import types
+
 import jax
 import numpy as np
 import pytest
 from support import random_runs, tiny
 
 from mirrorgan_jax import run as runs
+from mirrorgan_jax import text
 from mirrorgan_jax.training import loop
 
 
@@ -26,3 +29,18 @@ def test_gan_is_evaluated_and_drawn_by_its_average(tmp_path, tiny_data, monkeypa
     assert np.isfinite([*results.values()]).all()
     task.sample(averaged, 3)
     assert (tmp_path / "samples" / "0000003.png").exists()
+
+
+@pytest.mark.parametrize("rule", text.RULES)
+def test_damaged_words_are_said_before_anything_is_trained(
+    tmp_path, monkeypatch, capsys, rule
+):
+    own = [["V\u00f6gel im Baum"], ["ein Vogel"]]
+    vocab = text.Vocabulary.from_captions(sum(own, []), rule)
+    ids = [[vocab.encode(c) for c in some] for some in own]
+    split = type("Split", (list,), {"texts": own, "captions": ids})()
+    dataset = types.SimpleNamespace(train=split, test=split, vocab=vocab)
+    monkeypatch.setattr(runs, "load_data", lambda config: dataset)
+    runs.run(tiny.tiny_config(**{"data.words": rule}), tmp_path, [])
+    said = capsys.readouterr().out
+    assert ("cuts letters out of 1 of 5 words" in said) == (rule == "ascii")
