@@ -73,7 +73,7 @@ def test_the_ascii_rule_is_what_it_was(caption, words):
             "\u0932\u093e\u0932 \u092a\u0915\u094d\u0937\u0940",
             "\u0932\u093e\u0932 \u092a\u0915\u094d\u0937\u0940",
         ),
-        ("win\u200dgs re\u00add a\u200bb", "wings red a b"),
+        ("win\u200dgs re\u00add a\u200bb e\u034f\u0301", "wings red a b \u00e9"),
         ("\U0001f426 \u2764\ufe0f 1\ufe0f\u20e3 \u0301x", "1 x"),
         ("a\ufffd\ufffdb\ufffdc\ud83dd", "a b c d"),
         ("\u3164\u115f \u2800", ""),  # letters that nobody sees
