@@ -127,13 +127,13 @@ def load(settings: ml_collections.ConfigDict, *, seed: int) -> Dataset:
         for split in records.SPLITS
     )
     problems = [
-        f"{name}: {captions.problem(caption, settings.words)}"
+        f"{name}: {problem}"
         for split in (train, test)
         for name, texts, ids in zip(
             split.names, split.texts, split.captions, strict=True
         )
         for caption, words in zip(texts, ids, strict=True)
-        if not words
+        if not words and (problem := captions.problem(caption, settings.words))
     ]
     if problems:
         raise records.DataError(directory, problems)

@@ -1,7 +1,10 @@
 """Captions that a rule of words cannot read, or reads in part, or that are the same."""
 
 import json
+import os
+import random
 import re
+import sys
 import time
 
 import numpy as np
@@ -180,6 +183,37 @@ def test_captions_that_are_the_same_are_said(texts, expected):
     said = _remarks(texts, batch_size=4)
     assert len(said) == bool(expected)
     assert all(expected in line for line in said)
+
+
+_FUZZ = int(os.environ.get("MIRRORGAN_FUZZ", 300))
+_ODD = [*"\ufffd\u200b\u200d\u202e\ud83d\udc26\n\x00\x1b\u0301\u0345\u0130\u3164"]
+
+
+def _mutated(draw, caption):
+    letters = list(caption)
+    for _ in range(draw.randrange(8)):
+        place = draw.randrange(len(letters) + 1)
+        letter = draw.choice([*_ODD, chr(draw.randrange(sys.maxunicode + 1))])
+        letters[place : place + draw.randrange(2)] = [letter]
+    return "".join(letters) * draw.choice([1] * 50 + [500, 5000])
+
+
+def test_no_caption_is_a_crash_or_an_ugly_message():
+    draw = random.Random(0)
+    own = [GERMAN, VIETNAMESE, CHINESE, RUSSIAN, ARABIC, "a small red bird"]
+    vocabs = [text.Vocabulary.from_captions(own, rule) for rule in text.RULES]
+    for _ in range(_FUZZ):
+        caption, begin = _mutated(draw, draw.choice(own)), time.perf_counter()
+        said = [captions.problem(caption, rule) or "" for rule in text.RULES]
+        said += captions.remarks([[caption]], [[[1]]], rule="ascii", batch_size=2)
+        for vocab in vocabs:
+            try:
+                (read,) = text.read([caption], vocab, num_words=9)
+                said += text.remarks(read, vocab)
+            except ValueError as error:
+                said.append(str(error))
+        assert all(line.isprintable() and len(line) < 2500 for line in said)
+        assert time.perf_counter() - begin < 5
 
 
 def test_a_run_goes_on_by_its_rule_alone():

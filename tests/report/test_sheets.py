@@ -1,5 +1,7 @@
 """Sample sheets: what is where, and files that are whole."""
 
+import time
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFont
@@ -68,6 +70,9 @@ def test_captions_are_wrapped_to_the_width():
     assert max(font.getlength(line) for line in endless) <= 200
     (unbroken,) = _texts(sheets.wrap("w" * 100, font, 200, 5))
     assert unbroken.endswith("…") and font.getlength(unbroken) <= 200
+    begin = time.perf_counter()
+    assert _texts(sheets.wrap("w" * 9000, font, 200, 5)) == [unbroken]
+    assert time.perf_counter() - begin < 2  # not as many steps as there are letters
 
 
 def test_grid_refuses_what_does_not_fit():
