@@ -60,12 +60,12 @@ _DATA = {
     "source": "",  # folder of the raw data (cub), folder or zip (folder)
     "ground": one_of("white", "black"),  # what transparent pictures are put on
     "subset": False,  # go on where listed pictures are missing, coco only
-    # What words are: ascii, the paper's rule, for English; unicode, for every language
-    # (`text.tokenize`).
-    "words": one_of("ascii", "unicode"),
     "image_size": 64,  # pixels of a drawn bird, toybirds only
     "train_images_per_species": 18,  # toybirds only
     "test_images_per_species": 12,  # toybirds only
+    # What words are: ascii, the paper's rule, for English; unicode, for every language
+    # (`text.tokenize`).
+    "words": one_of("ascii", "unicode"),
     # MiB of memory for the pictures of a split that are kept resized; larger splits
     # are decoded every epoch; 0: always.
     "cache_mib": zero_or_more(512),

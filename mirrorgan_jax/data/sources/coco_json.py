@@ -154,10 +154,12 @@ def _captions(
                 f"{place}: caption {safe_json.shown(caption)} is not a string"
             )
         else:
-            if len(found[picture]) < counted and not text.tokenize(caption):
-                problems.append(
-                    f"{place}: caption {safe_json.shown(caption)} has no words"
-                )
-            found[picture].append(caption.strip())
+            reason = None
+            if len(found[picture]) < counted:
+                reason = checks.problem(caption, rule)
+            if reason:
+                problems.append(f"{place}: {reason}")
+            else:
+                found[picture].append(caption.strip())
     problems += [f"{where}: image {key}: no caption" for key in bare]
     return found
