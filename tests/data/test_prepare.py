@@ -127,7 +127,10 @@ def test_what_a_source_overlooks_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("birds", "config.data.name = 'birds': allowed are toybirds, cub, folder"),
+        (
+            "birds",
+            "config.data.name = 'birds': allowed are toybirds, cub, coco, folder",
+        ),
         ("cub", "config.data.source is empty: give the folder that holds CUB_200_2011"),
         ("folder", "config.data.source is empty: give a folder or zip with metadata"),
     ],
@@ -140,7 +143,7 @@ def test_wrong_settings_are_refused_in_a_sentence(name, message):
 
 
 def test_unknown_data_set_is_not_prepared(tmp_path):
-    with pytest.raises(ValueError, match="toybirds, cub, folder"):
+    with pytest.raises(ValueError, match="toybirds, cub, coco, folder"):
         prepare.prepare(data_settings.settings(tmp_path, "birds"), seed=0)
 
 

@@ -130,15 +130,18 @@ def _missing(
 
 
 def _read_part(
-    opened: files.Files, part: _Part, problems: list[str], *, subset: bool
+    opened: files.Files, part: _Part, problems: list[str], settings
 ) -> tuple[list[records.Record], _Counts] | None:
     """Records, still of one class, and counts; None where there are no captions."""
-    listed = coco_json.read(opened, part.captions, problems, counted=CAPTIONS_PER_IMAGE)
+    listed = coco_json.read(
+        opened, part.captions, problems,
+        counted=CAPTIONS_PER_IMAGE, rule=settings.words,
+    )  # fmt: skip
     if listed is None:
         return None
     present = _members(opened, part, listed.pictures, problems)
     missing = _missing(part, listed.pictures, present)
-    if missing and not (subset and present):
+    if missing and not (settings.subset and present):
         advice = "; data.subset = True goes on with the others" if present else ""
         problems.append(f"{missing}{advice}")
     found = [
@@ -207,7 +210,7 @@ def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
     opened, year = _opened(settings)
     problems, everything, counted = [], [], {}
     for part in _parts(year):
-        found = _read_part(opened, part, problems, subset=settings.subset)
+        found = _read_part(opened, part, problems, settings)
         if found is not None:
             everything += found[0]
             counted[part] = found[1]

@@ -7,7 +7,7 @@ Each image has an `id` and a `file_name`, each annotation an `id`, an `image_id`
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from mirrorgan_jax import text
+from mirrorgan_jax.data import captions as checks
 from mirrorgan_jax.data.sources import files, records, safe_json
 
 _LISTS = ("images", "annotations")
@@ -26,7 +26,7 @@ class Listed(NamedTuple):
 
 
 def read(
-    opened: files.Files, where: str, problems: list[str], *, counted: int
+    opened: files.Files, where: str, problems: list[str], *, counted: int, rule: str
 ) -> Listed | None:
     """The pictures and captions of a JSON file; None where it is none.
 
@@ -35,6 +35,7 @@ def read(
       where: name of the JSON file.
       problems: takes what is wrong, with file and id.
       counted: captions of a picture that count; they must have words.
+      rule: of words, `data.words`.
     """
     document = _document(opened, where, problems)
     if document is None:
@@ -42,7 +43,9 @@ def read(
     pictures = _pictures(document["images"], where, problems)
     if not pictures:
         problems.append(f"{where}: lists no picture")
-    captions = _captions(document["annotations"], pictures, where, problems, counted)
+    captions = _captions(
+        document["annotations"], pictures, where, problems, counted, rule
+    )
     return Listed(pictures, captions)
 
 
@@ -137,6 +140,7 @@ def _captions(
     where: str,
     problems: list[str],
     counted: int,
+    rule: str,
 ) -> dict[int, list[str]]:
     """{id of picture: all its captions}, in their order."""
     found, bare = {key: [] for key in pictures}, dict.fromkeys(pictures)
