@@ -248,8 +248,9 @@ def test_strange_kinds_of_errors_become_the_sentence(monkeypatch):
     assert "<" not in problem
 
 
-def test_damaged_exif_turns_nothing():
-    tag = b"Exif\0\0II*\0\xff\xff\xff\x7f"
+@pytest.mark.parametrize("body", [b"II*\0\xff\xff\xff\x7f", b"no TIFF at all"])
+def test_damaged_exif_turns_nothing(body):
+    tag = b"Exif\0\0" + body
     data = _encoded(Image.new("RGB", (20, 10)), "JPEG", exif=tag)
     assert images.check(data) == (20, 10)
     assert images.normalise(data) == data

@@ -257,7 +257,6 @@ def test_half_transparent_pixels_are_mixed_with_the_ground():
 @pytest.mark.parametrize(
     ("bits", "colour", "row", "transparent", "on_black"),
     [
-        # The colour that the file calls transparent is white here, in each form.
         (1, 0, b"\xf0", b"\0\1", [0, 0, 0, 0, 0, 0, 0, 0]),
         (1, 0, b"\xf0", b"\0\0", [255, 255, 255, 255, 0, 0, 0, 0]),
         (2, 0, b"\xe4", b"\0\3", [0, 170, 85, 0]),
@@ -265,7 +264,7 @@ def test_half_transparent_pixels_are_mixed_with_the_ground():
         (8, 0, b"\xff\x80", b"\0\xff", [0, 128]),
         (16, 0, b"\xff\xff\xff\xfe\x80\x80", b"\xff\xff", [0, 255, 128]),
         (8, 2, b"\xff\xff\xff\x80\x80\x80", b"\0\xff" * 3, [0, 128]),
-        (16, 2, b"\xff\xff" * 3 + b"\x80\x80" * 3, b"\xff\xff" * 3, [0, 128]),
+        (16, 2, b"\x80\xff" * 3 + b"\xff\xff" * 3, b"\x80\xff" * 3, [0, 255]),
     ],
 )
 def test_one_transparent_colour_of_a_png_at_every_depth(

@@ -209,7 +209,8 @@ def test_ground_of_transparent_pictures_is_another_prepared_copy(
     some = source.read(squares, 0).records
     found = records.Found([dataclasses.replace(r, read=half) for r in some])
     monkeypatch.setattr(source, "read", lambda settings, seed: found)
-    for ground, end, green in (("white", "", 127), ("black", "_on_black", 0)):
+    white = ("white", "", 127)
+    for ground, end, green in (white, ("black", "_on_black", 0), white):
         squares.update(ground=ground, source="10")
         assert prepare.prepare(squares, seed=0).parent.name == f"10_squares{end}"
         squares.source = ""  # the one on this ground
