@@ -13,6 +13,7 @@ import numpy as np
 
 SPLITS = ("train", "test")
 _LISTED = 20
+_LENGTH = 60  # characters of a value in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,3 +143,16 @@ def unsafe_path(name: str) -> bool:
     parts = name.replace("\\", "/").split("/")
     drive = len(parts[0]) == 2 and parts[0][1] == ":"
     return not name or parts[0] == "" or drive or ".." in parts or "\0" in name
+
+
+def shown(value: object) -> str:
+    """A value in a message: short, without control characters, never its contents."""
+    if isinstance(value, str | bytes):
+        start = ascii(value[:_LENGTH])
+        return start if len(value) <= _LENGTH else f"{start}..."
+    if value is None or isinstance(value, int | float):
+        return repr(value)
+    try:
+        return f"a {type(value).__name__} of {len(value)} items"
+    except TypeError:
+        return f"a {type(value).__name__}"
