@@ -94,6 +94,20 @@ def _split(name, rows, vocab, directory, *, crop_to_box) -> Split:
     )
 
 
+def _vocabulary(prepared: dict, rule: str) -> text.Vocabulary:
+    if "vocabulary" in prepared:
+        return text.Vocabulary(prepared["vocabulary"], rule)
+    return text.Vocabulary.from_captions(
+        (
+            caption
+            for split in records.SPLITS
+            for row in prepared[split]
+            for caption in row["captions"]
+        ),
+        rule,
+    )
+
+
 def load(settings: ml_collections.ConfigDict, *, seed: int) -> Dataset:
     """Loads a data set, preparing it when it is not there yet.
 
@@ -102,8 +116,9 @@ def load(settings: ml_collections.ConfigDict, *, seed: int) -> Dataset:
       seed: of the run, for a source that draws.
 
     Returns:
-      The data set. Its vocabulary holds the words of the train captions, then those
-      of the test captions, in order of appearance.
+      The data set. Its vocabulary is that of the source's files, if they give one;
+      otherwise it holds the words of the train captions, then those of the test
+      captions, in order of appearance.
 
     Raises:
       ValueError: as `prepare.prepare`.
@@ -113,15 +128,7 @@ def load(settings: ml_collections.ConfigDict, *, seed: int) -> Dataset:
     directory = prepare.prepare(settings, seed=seed)
     source = data.source(settings.name)
     rows = json.loads((directory / "metadata.json").read_text())
-    vocab = text.Vocabulary.from_captions(
-        (
-            caption
-            for split in records.SPLITS
-            for row in rows[split]
-            for caption in row["captions"]
-        ),
-        settings.words,
-    )
+    vocab = _vocabulary(rows, settings.words)
     train, test = (
         _split(split, rows[split], vocab, directory, crop_to_box=source.CROP_TO_BOX)
         for split in records.SPLITS

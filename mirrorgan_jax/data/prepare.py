@@ -64,6 +64,8 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         self.info.metadata["notes"] = list(self._found.notes)
+        if self._found.vocabulary is not None:
+            self.info.metadata["vocabulary"] = list(self._found.vocabulary)
         return {split: self._generate_examples(split) for split in records.SPLITS}
 
     def _generate_examples(self, split):

@@ -59,8 +59,8 @@ GOOD = [
 
 def test_folder_and_zip_give_the_same_records(tmp_path):
     root = _make(tmp_path / "raw", GOOD)
-    found, problems, _ = folder.read(_settings(root), 0)
-    zipped, zip_problems, _ = folder.read(
+    found, problems, *_ = folder.read(_settings(root), 0)
+    zipped, zip_problems, *_ = folder.read(
         _settings(_zipped(root, tmp_path / "raw.zip")), 0
     )
     assert not problems and not zip_problems
@@ -83,7 +83,7 @@ def test_zip_is_prepared_and_loaded(tmp_path):
 
 def test_every_tenth_picture_is_a_test_picture_when_no_split_is_named(tmp_path):
     root = _make(tmp_path / "raw", [_row(f"{i}.png") for i in range(20)])
-    found, problems, _ = folder.read(_settings(root), 0)
+    found, problems, *_ = folder.read(_settings(root), 0)
     assert not problems
     assert [i for i, r in enumerate(found) if r.split == "test"] == [9, 19]
 

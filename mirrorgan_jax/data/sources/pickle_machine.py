@@ -11,9 +11,9 @@ from mirrorgan_jax.data.sources import numpy_pickles, records
 
 # The whole of AttnGAN's captions of CUB are 5 MB, 2 million items.
 MAX_BYTES = 64 * 2**20
-MAX_ITEMS = 5_000_000
+MAX_ITEMS = 4_000_000
 MAX_CONTAINERS = 1_000_000
-MAX_MEMO = 5_000_000
+MAX_MEMO = 4_000_000
 MAX_DEPTH = 20
 
 UNSIGNED = tuple(struct.Struct(form) for form in ("<B", "<H", "<I", "<Q"))

@@ -54,11 +54,14 @@ class Found(NamedTuple):
         refuse the data.
       notes: what a person should know of how the files were read, a sentence each;
         preparation prints them.
+      vocabulary: words in their order, `<end>` first, where the files give one; None:
+        the words of the captions.
     """
 
     records: Sequence[Record]
     problems: Sequence[str] = ()
     notes: Sequence[str] = ()
+    vocabulary: Sequence[str] | None = None
 
 
 class Mention(NamedTuple):
