@@ -9,7 +9,7 @@ in its order, wherever it lies.
 from collections.abc import Mapping, Sequence
 
 from mirrorgan_jax import text
-from mirrorgan_jax.data.sources import cub_layout, cub_split, pickles, records
+from mirrorgan_jax.data.sources import cub_layout, cub_split, records
 
 PER_IMAGE = 10
 MISSING = (
@@ -62,11 +62,8 @@ def read_pickle(
       problems: what is wrong is appended here.
     """
     where = place.where(cub_layout.CAPTIONS)
-    try:
-        value = pickles.load(place.read(cub_layout.CAPTIONS), where)
-    except (OSError, KeyError, ValueError) as error:
-        reason = str(error)
-        problems.append(reason if reason.startswith(where) else f"{where}: {reason}")
+    value = cub_layout.unpickled(place, cub_layout.CAPTIONS, problems)
+    if value is None:
         return None
     try:
         if not isinstance(value, list | tuple) or len(value) != 4:

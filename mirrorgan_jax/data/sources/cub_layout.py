@@ -11,7 +11,7 @@ import pathlib
 import re
 from collections.abc import Iterable
 
-from mirrorgan_jax.data.sources import files, records
+from mirrorgan_jax.data.sources import files, pickles, records
 
 LISTS = ("images.txt", "bounding_boxes.txt")
 SPLIT, CLASSES = "filenames.pickle", "class_info.pickle"
@@ -41,10 +41,33 @@ class Place:
         named = f"{self.label}{self.folder}{name}".rstrip("/: ")
         return files.printable(named or "the top folder")
 
+    def holds(self, name: str) -> bool:
+        """Whether it has such a file."""
+        return self.files.find(f"{self.folder}{name}") is not None
+
     def read(self, name: str) -> bytes:
         """Contents of a file; KeyError, OSError or ValueError as `Files.read`."""
         wanted = f"{self.folder}{name}"
         return self.files.read(self.files.find(wanted) or wanted)
+
+
+def unpickled(place: Place, name: str, problems: list[str]) -> object | None:
+    """The value of a pickle; None where there is none, which is then a problem."""
+    where = place.where(name)
+    try:
+        data = place.read(name)
+    except (OSError, KeyError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError | KeyError)
+        problems.append(f"{where}: {'missing' if missing else error}")
+        return None
+    try:
+        value = pickles.load(data, where)
+    except ValueError as error:
+        problems.append(str(error))
+        return None
+    if value is None:
+        problems.append(f"{where}: holds None")
+    return value
 
 
 @dataclasses.dataclass
@@ -130,7 +153,9 @@ def _look(opened: files.Files, label: str, found: Layout) -> None:
         places = [Place(opened, label, folder) for folder in candidates]
         if known is None and places:
             known = places.pop(0)
-        found.notes += [f"{p.where()} is left out: {known.where()}" for p in places]
+        found.notes += [
+            f"{other.where()} is left out beside {known.where()}" for other in places
+        ]
         return known
 
     lists = [f for f in folders[LISTS[0]] if f"{f}{LISTS[1]}" in names]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from mirrorgan_jax.data.sources import cub_layout, pickles, records
+from mirrorgan_jax.data.sources import cub_layout, records
 
 # From the names that the pickles list.
 _TEST = """
@@ -108,16 +108,9 @@ def read(
     return found
 
 
-def _list(place: cub_layout.Place, name: str, problems: list[str]) -> list | None:
-    """The list of a pickle; None if it is not there or no list."""
-    try:
-        value = pickles.load(place.read(name), place.where(name))
-    except (KeyError, FileNotFoundError):
-        return None
-    except (OSError, ValueError) as error:
-        reason = str(error)
-        known = reason.startswith(place.where(name))
-        problems.append(reason if known else f"{place.where(name)}: {reason}")
+def _list(place: cub_layout.Place, name: str, problems: list[str]) -> list:
+    value = cub_layout.unpickled(place, name, problems)
+    if value is None:
         return []
     if not isinstance(value, list | tuple):
         problems.append(f"{place.where(name)}: {records.shown(value)}, not a list")
@@ -130,8 +123,9 @@ def _list(place: cub_layout.Place, name: str, problems: list[str]) -> list | Non
 def _items(
     place: cub_layout.Place, problems: list[str], notes: list[str]
 ) -> list[Item]:
-    names = _list(place, cub_layout.SPLIT, problems) or []
-    classes = _list(place, cub_layout.CLASSES, problems)
+    names, classes = _list(place, cub_layout.SPLIT, problems), []
+    if place.holds(cub_layout.CLASSES):
+        classes = _list(place, cub_layout.CLASSES, problems)
     if names and classes and len(names) != len(classes):
         problems.append(
             f"{place.where(cub_layout.CLASSES)}: {len(classes)} classes for"
