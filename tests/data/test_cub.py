@@ -69,7 +69,7 @@ def test_every_problem_is_listed_with_file_and_line(source, tmp_path):
     expected = [
         "text/002.Red/Red_1.txt:2: caption '???' has no words",
         "text/002.Red/Red_2.txt:1: no caption",
-        "CUB_200_2011/images.txt:1: 002.Red/Red_1.jpg: corrupt picture",
+        "CUB_200_2011/images.txt:1: 002.Red/Red_1.jpg: no picture",
         "CUB_200_2011/images.txt:2: 002.Red/Red_2.jpg: missing",
         "CUB_200_2011/bounding_boxes.txt:3: 001.Blue/Blue_1.jpg: bad box",
     ]

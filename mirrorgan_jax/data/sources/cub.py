@@ -122,6 +122,7 @@ def _split(
 def _captions(
     layout: cub_layout.Layout,
     items: Mapping[str, Sequence[cub_split.Item]],
+    rule: str,
     problems: list[str],
     notes: list[str],
 ) -> tuple[dict[str, list[str]], tuple[str, ...] | None]:
@@ -129,7 +130,7 @@ def _captions(
     texts, pickled = {}, None
     if layout.texts:
         texts = {
-            item.name: cub_captions.read_text(layout.texts, item.name, problems)
+            item.name: cub_captions.read_text(layout.texts, item.name, rule, problems)
             for own in items.values()
             for item in own
         }
@@ -199,7 +200,7 @@ def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
     pictures = _pictures(place, problems)
     boxes = _table(place, cub_layout.LISTS[1], 5, problems)
     items = _split(layout, pictures, problems, notes)
-    captions, words = _captions(layout, items, problems, notes)
+    captions, words = _captions(layout, items, settings.words, problems, notes)
     notes.insert(0, _found(layout, items))
     found = []
     for split, own in items.items():

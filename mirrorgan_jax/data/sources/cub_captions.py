@@ -9,6 +9,7 @@ in its order, wherever it lies.
 from collections.abc import Mapping, Sequence
 
 from mirrorgan_jax import text
+from mirrorgan_jax.data import captions as checks
 from mirrorgan_jax.data.sources import cub_layout, cub_split, records
 
 PER_IMAGE = 10
@@ -21,14 +22,17 @@ MISSING = (
 )
 
 
-def read_text(place: cub_layout.Place, name: str, problems: list[str]) -> list[str]:
+def read_text(
+    place: cub_layout.Place, name: str, rule: str, problems: list[str]
+) -> list[str]:
     """The first ten captions of a picture's file.
 
-    A blank line is none, one without words is an error.
+    A blank line is none, one that cannot be read is an error.
 
     Args:
       place: the folder of the classes' folders.
       name: `<class>/<image>`.
+      rule: of words, `data.words`.
       problems: what is wrong is appended here.
     """
     where = place.where(f"{name}.txt")
@@ -38,18 +42,18 @@ def read_text(place: cub_layout.Place, name: str, problems: list[str]) -> list[s
         missing = isinstance(error, FileNotFoundError | KeyError)
         problems.append(f"{where}: {'missing' if missing else error}")
         return []
-    captions = []
+    found = []
     for number, line in enumerate(lines, 1):
-        if not line.strip() or len(captions) == PER_IMAGE:
+        if not line.strip() or len(found) == PER_IMAGE:
             continue
-        if text.tokenize(line):
-            captions.append(line.strip())
+        problem = checks.problem(line, rule)
+        if problem:
+            problems.append(f"{where}:{number}: {problem}")
         else:
-            shown = records.shown(line)
-            problems.append(f"{where}:{number}: caption {shown} has no words")
-    if not captions:
+            found.append(line.strip())
+    if not found:
         problems.append(f"{where}:1: no caption")
-    return captions
+    return found
 
 
 def read_pickle(
