@@ -248,10 +248,11 @@ def test_strange_kinds_of_errors_become_the_sentence(monkeypatch):
     assert "<" not in problem
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("body", [b"II*\0\xff\xff\xff\x7f", b"no TIFF at all"])
-def test_damaged_exif_turns_nothing(body):
-    tag = b"Exif\0\0" + body
-    data = _encoded(Image.new("RGB", (20, 10)), "JPEG", exif=tag)
+def test_damaged_exif_turns_nothing(kind, body):
+    picture = Image.new("RGB", (20, 10))
+    data = _encoded(picture, kind, exif=b"Exif\0\0" + body)
     assert images.check(data) == (20, 10)
     assert images.normalise(data) == data
 
