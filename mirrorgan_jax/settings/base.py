@@ -57,9 +57,13 @@ def _common(log: int, save: int) -> dict[str, Any]:
 _DATA = {
     "name": "toybirds",  # one of `data.SOURCES`
     "root": "",  # folder of prepared data sets; "" is ~/.cache/mirrorgan_jax/data
-    "source": "",  # folder of the raw data (cub), folder or zip (folder)
+    "source": "",  # the raw data: a folder, zip or tar, as the data set needs it
     "ground": one_of("white", "black"),  # what transparent pictures are put on
     "subset": False,  # go on where listed pictures are missing, coco only
+    # Key that captions stand at, folder only; "": text, captions, caption or comment.
+    "caption_column": "",
+    # Keys that are not read, with commas between, folder only: "label,bbox".
+    "ignore_columns": "",
     "image_size": 64,  # pixels of a drawn bird, toybirds only
     "train_images_per_species": 18,  # toybirds only
     "test_images_per_species": 12,  # toybirds only

@@ -92,7 +92,7 @@ def test_every_problem_is_listed_with_its_line(tmp_path):
     rows = [
         *GOOD,
         '{"file_name": "d.png", "captions": ',
-        _row("e.png", split="valid"),
+        _row("e.png", split="tset"),
         _row("../f.png"),
         {"file_name": "g.png", "captions": ["a bird", "!?"]},
         {"file_name": "h.png", "captions": []},
@@ -109,8 +109,8 @@ def test_every_problem_is_listed_with_its_line(tmp_path):
     with pytest.raises(records.DataError) as error:
         _load(root, tmp_path / "data")
     expected = {
-        "metadata.jsonl:4: broken JSON",
-        "metadata.jsonl:5: unknown split 'valid'; allowed: train, test",
+        "metadata.jsonl:4: column 36: broken JSON",
+        "metadata.jsonl:5: unknown split 'tset'; allowed: train, test",
         "metadata.jsonl:6: file name '../f.png' leaves the folder",
         "metadata.jsonl:7: g.png: caption '!?' has no words",
         'metadata.jsonl:8: "captions" must be',
@@ -118,7 +118,7 @@ def test_every_problem_is_listed_with_its_line(tmp_path):
         "metadata.jsonl:10: bad box [1, 2, 3]",
         "metadata.jsonl:11: class_id 'seven'",
         'metadata.jsonl:12: a JSON object with "file_name"',
-        "metadata.jsonl:13: a.png again, as in line 1",
+        "metadata.jsonl:13: a.png again, as in metadata.jsonl:1",
         "metadata.jsonl:14: l.png: corrupt picture",
         "metadata.jsonl:15: m.png: missing",
     }
@@ -150,7 +150,7 @@ def test_symbolic_link_out_of_the_folder_is_refused(tmp_path):
     root = _make(tmp_path / "raw", GOOD)
     (root / "a.png").unlink()
     (root / "a.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(records.DataError, match="outside the folder"):
+    with pytest.raises(records.DataError, match="leads out of the folder"):
         _load(root, tmp_path / "data")
 
 

@@ -12,7 +12,7 @@ from support import data_settings
 
 from mirrorgan_jax import data
 from mirrorgan_jax.data import datasets, pipeline, prepare, toybirds
-from mirrorgan_jax.data.sources import cub, folder, records
+from mirrorgan_jax.data.sources import cub, records
 from mirrorgan_jax.data.toybirds import birds
 
 SMALL = {
@@ -132,7 +132,7 @@ def test_what_a_source_overlooks_is_refused_before_anything_is_written(
             "config.data.name = 'birds': allowed are toybirds, cub, coco, folder",
         ),
         ("cub", "config.data.source is empty: give the folder that holds CUB_200_2011"),
-        ("folder", "config.data.source is empty: give a folder or zip with metadata"),
+        ("folder", "config.data.source is empty: give a folder, zip or tar"),
     ],
 )
 def test_wrong_settings_are_refused_in_a_sentence(name, message):
@@ -150,7 +150,6 @@ def test_unknown_data_set_is_not_prepared(tmp_path):
 def test_fingerprints_are_those_of_data_prepared_before(tmp_path):
     lists = tmp_path / "CUB_200_2011"
     for path, content in {
-        tmp_path / "metadata.jsonl": b"{}\n",
         lists / "images.txt": b"1 001.Blue/a.jpg\n",
         lists / "images/001.Blue/a.jpg": b"picture",
         tmp_path / "text/001.Blue/a.txt": b"a bird\n",
@@ -160,7 +159,6 @@ def test_fingerprints_are_those_of_data_prepared_before(tmp_path):
         path.write_bytes(content)
     settings = data_settings.settings(source=tmp_path)
     assert cub.fingerprint(settings, 0) == "d4d3f009a26b"
-    assert folder.fingerprint(settings, 0) == "f3398c23d4f1"
     # The last part is a hash of drawn pixels, which versions of Pillow may change.
     name = toybirds.fingerprint(data_settings.settings(**SMALL), 3)
     assert re.fullmatch(r"32px_1_1_seed3_[0-9a-f]{8}", name)

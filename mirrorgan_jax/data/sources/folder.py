@@ -1,197 +1,291 @@
-"""Own photographs: a folder or a zip with `metadata.jsonl`.
+"""Own photographs with captions: a folder, a zip or a tar, in any usual form.
 
-One JSON object a line: `file_name` (relative to the file) and `captions`, and if
-known `split` ("train" or "test"), `class_id`, `class_name` and `box` [x, y, w, h].
-When no line names a split every tenth picture is a test picture; when some do, the
-others are training pictures. A picture without class is a class of its own.
+`forms` tells which form it is and gives its rows, `columns` what their keys say. Here
+rows become pictures: the file of each, its captions together, split and class.
+
+Splits are what `split`, a list's name or a folder (`train/`, `test/`, `validation/`)
+says. Validation pictures are test pictures where there are no others, and left out
+where there are. Without test pictures every tenth is one. A picture without class is a
+class of its own; a class with a name alone is numbered.
 """
 
+import collections
+import dataclasses
 import hashlib
-import json
-import pathlib
-import zipfile
 
 import ml_collections
-import numpy as np
 
-from mirrorgan_jax.data.sources import records
+from mirrorgan_jax.data.sources import columns, files, forms, records, tables
 
-NEEDS = "a folder or zip with metadata.jsonl and the images"
+NEEDS = "a folder, zip or tar with pictures and captions in a usual form"
 CROP_TO_BOX = True
 TRUTH = None
 
-METADATA = "metadata.jsonl"
 _TEST_EVERY = 10
+# Changes when the same files are read in another way.
+_READING = "2"
+_IN_NO_LIST = "none"
 
 
-class _Files:
-    """The files of a folder or of a zip, by relative name."""
+@dataclasses.dataclass
+class _Picture:
+    """A picture's file, the first row that lists it, and all captions."""
 
-    def __init__(self, source: str):
-        self.source = pathlib.Path(source).expanduser()
-        self._zip = None
-        if self.source.is_file():
-            if not zipfile.is_zipfile(self.source):
-                raise records.DataError(source, [f"{source}: neither folder nor zip"])
-            self._zip = zipfile.ZipFile(self.source)
-        elif not self.source.is_dir():
-            raise records.DataError(source, [f"{source}: missing"])
-
-    def read(self, name: str) -> bytes:
-        """Bytes of a file; KeyError or OSError if it is not there."""
-        if self._zip is not None:
-            return self._zip.read(name)
-        path = self.source / name
-        # A symbolic link must not lead out of the folder either.
-        if not path.resolve().is_relative_to(self.source.resolve()):
-            raise OSError(f"{name} lies outside the folder")
-        return path.read_bytes()
-
-    def sizes(self):
-        """(name, size) of every file, sorted."""
-        if self._zip is not None:
-            return sorted((i.filename, i.file_size) for i in self._zip.infolist())
-        files = (p for p in self.source.rglob("*") if p.is_file())
-        return sorted(
-            (p.relative_to(self.source).as_posix(), p.stat().st_size) for p in files
-        )
+    member: str
+    row: columns.Row
+    split: str | None
+    captions: list[str]
 
 
-def _captions(row: dict, where: str, problems: list[str]) -> list[str]:
-    """The strings among a row's captions; whether they can be read comes later."""
-    captions = row.get("captions")
-    if not isinstance(captions, list) or not captions:
-        problems.append(f'{where}: "captions" must be a list of at least one caption')
-        return []
-    for number, caption in enumerate(captions):
-        if not isinstance(caption, str):
-            problems.append(f"{where}: caption {number} is {caption!r}, not a string")
-    return [c for c in captions if isinstance(c, str)]
+class _Places:
+    """Finds the files that rows mean.
+
+    Attributes:
+      moved: {folder: pictures} where a list does not say the folder.
+    """
+
+    def __init__(self, source: files.Files):
+        self._source, self.moved = source, collections.Counter()
+        self._by_base = collections.defaultdict(list)
+        for name in filter(tables.is_picture, source.names):
+            self._by_base[name.rpartition("/")[2]].append(name)
+
+    def find(self, name: str, folder: str) -> str | None:
+        """The file of a listed name, or None.
+
+        Raises:
+          ValueError: it could be one of several.
+        """
+        for place in dict.fromkeys((f"{folder}/{name}" if folder else name, name)):
+            found = self._source.find(place)
+            if found is not None:
+                return found
+        plain = name.replace("\\", "/").removeprefix("./")
+        ending = [
+            found
+            for found in self._by_base.get(plain.rpartition("/")[2], ())
+            if found.endswith(f"/{plain}")
+        ]
+        if len(ending) > 1:
+            listed = " or ".join(map(files.printable, ending[:3]))
+            raise ValueError(f"{files.printable(name)} could be {listed}")
+        if ending:
+            self.moved[ending[0].removesuffix(plain).rstrip("/")] += 1
+        return ending[0] if ending else None
 
 
-def _is_whole(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _split(row, member: str, listing: forms.Listing, file_split) -> str | None:
+    """What says the split of a row, the nearest first."""
+    if row.split:
+        return row.split
+    if listing.splits:
+        base = row.name.replace("\\", "/").rpartition("/")[2]
+        return listing.splits.get(row.name, listing.splits.get(base, _IN_NO_LIST))
+    folders = map(columns.split_of, member.split("/")[:-1])
+    return file_split or next(filter(None, folders), None)
 
 
-def _box(row: dict, where: str, problems: list[str]):
-    box = row.get("box")
-    if box is None:
-        return None
-    numbers = isinstance(box, list) and len(box) == 4
-    numbers = numbers and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v)
-        for v in box
-    )
-    if not numbers:
-        problems.append(f"{where}: bad box {box!r}: [x, y, width, height] is needed")
-        return None
-    return tuple(float(v) for v in box)
+def _problem(old: _Picture, new: _Picture) -> str | None:
+    """Why two rows cannot speak of one picture."""
+    name, before = files.printable(new.row.name), old.row.where
+    if new.row.name != old.row.name:
+        before = f"{before} as {columns.shown(old.row.name)}"
+    if None not in (old.split, new.split) and new.split != old.split:
+        return f"{name} is a {new.split} picture, and a {old.split} one in {before}"
+    if new.row.several or old.row.several:
+        return f"{name} again, as in {before}"
+    said = [(p.row.class_id, p.row.class_name, p.row.box) for p in (old, new)]
+    if said[0] != said[1]:
+        return f"{name} has another class or box than in {before}"
+    return None
 
 
-def _row(line: str, where: str, problems: list[str]) -> dict | None:
-    """One checked line: name, split or None, class or None, captions, box."""
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        problems.append(f"{where}: broken JSON: {error}")
-        return None
-    name = row.get("file_name") if isinstance(row, dict) else None
-    if not isinstance(name, str):
-        problems.append(f'{where}: a JSON object with "file_name" is needed')
-        return None
-    if records.unsafe_path(name):
-        problems.append(f"{where}: file name {name!r} leaves the folder")
-        return None
-    split, class_id = row.get("split"), row.get("class_id")
-    if split is not None and split not in records.SPLITS:
-        problems.append(
-            f"{where}: unknown split {split!r}; allowed: {', '.join(records.SPLITS)}"
-        )
-    whole = class_id is None or (_is_whole(class_id) and 0 <= class_id < 2**30)
-    if not whole:
-        problems.append(f"{where}: class_id {class_id!r} is no whole number from 0")
-    return {
-        "name": name,
-        "split": split,
-        "class_id": class_id if whole else None,
-        "class_name": str(row.get("class_name", "")),
-        "captions": _captions(row, where, problems),
-        "box": _box(row, where, problems),
-        "where": where,
-    }
-
-
-def _rows(content: bytes, problems: list[str]) -> list[dict]:
-    rows, seen = [], {}
-    for number, line in enumerate(content.split(b"\n"), 1):
-        where = f"{METADATA}:{number}"
-        if not line.strip():
-            continue
-        try:
-            row = _row(line.decode("utf-8-sig"), where, problems)
-        except UnicodeDecodeError as error:
-            problems.append(f"{where}: not UTF-8: {error}")
-            continue
+def _pictures(source, listing, reader) -> tuple[list[_Picture], _Places]:
+    """The pictures in the order of their first rows; problems go to the reader."""
+    found: dict[str, _Picture] = {}
+    places = _Places(source)
+    for where, cells, folder, file_split in listing.rows:
+        row = reader.row(where, cells)
         if row is None:
             continue
-        if row["name"] in seen:
-            problems.append(
-                f"{where}: {row['name']} again, as in line {seen[row['name']]}"
-            )
+        name = files.printable(row.name)
+        try:
+            member = places.find(row.name, folder)
+            if member:
+                member.encode()
+        except UnicodeEncodeError:
+            reader.problems.append(f"{where}: {name}: its name is not UTF-8")
             continue
-        seen[row["name"]] = number
-        rows.append(row)
-    return rows
+        except ValueError as error:
+            reader.problems.append(f"{where}: {error}")
+            continue
+        if member is None:
+            reader.problems.append(f"{where}: {name}: missing")
+            continue
+        split = _split(row, member, listing, file_split)
+        picture = _Picture(member, row, split, [*row.captions])
+        old = found.setdefault(member, picture)
+        if old is not picture:
+            problem = _problem(old, picture)
+            if problem:
+                reader.problems.append(f"{where}: {problem}")
+            else:
+                old.captions += row.captions
+                old.split = old.split or split
+    return [*found.values()], places
+
+
+def _count(number: int, one: str, several: str = "") -> str:
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def _assign(pictures: list[_Picture]) -> tuple[list[tuple[_Picture, str]], str]:
+    """Pictures with the split that each is used in, and how it was found, in words."""
+    count = collections.Counter(picture.split for picture in pictures)
+    tests = next((s for s in ("test", columns.VALIDATION) if count[s]), None)
+    used = [
+        (picture, "test" if picture.split == tests else "train")
+        for picture in pictures
+        if picture.split in ("train", None) or (tests and picture.split == tests)
+    ]
+    if tests is None:
+        used, rule = _drawn([picture for picture, _ in used])
+        said = [f"{'no test split' if count['train'] else 'no split'}: {rule}"]
+    else:
+        number = len([split for _, split in used if split == "test"])
+        said = [f"{len(used) - number:,} train and {number:,} {tests} pictures"]
+        if tests != "test":
+            said.append("validation is the test split")
+        if count[None]:
+            said.append(f"{count[None]:,} without split are train pictures")
+    if tests == "test" and count[columns.VALIDATION]:
+        left = _count(count[columns.VALIDATION], "validation picture")
+        said.append(f"{left} left out")
+    if count[_IN_NO_LIST]:
+        left = _count(count[_IN_NO_LIST], "picture")
+        said.append(f"{left} in no list of a split left out")
+    return used, "; ".join(said)
+
+
+def _drawn(pictures: list[_Picture]) -> tuple[list[tuple[_Picture, str]], str]:
+    """Test pictures where nothing says which they are."""
+    last, number = _TEST_EVERY - 1, len(pictures)
+    if number >= 2 * _TEST_EVERY:
+        rule = "every tenth is a test picture"
+        chosen = {i for i in range(number) if i % _TEST_EVERY == last}
+    else:
+        # Evaluation compares test pictures with one another, so it needs two.
+        rule = "the last two are test pictures"
+        chosen = {number - 2, number - 1}
+    return [
+        (picture, "test" if i in chosen else "train")
+        for i, picture in enumerate(pictures)
+    ], rule
+
+
+def _classes(used: list[tuple[_Picture, str]]) -> tuple[list[int], str]:
+    """The class number of each picture, and in words what was found."""
+    rows = [picture.row for picture, _ in used]
+    named = {
+        row.class_name: row.class_id
+        for row in rows
+        if row.class_name and row.class_id is not None
+    }
+    unused = 1 + max((row.class_id or 0 for row in rows), default=0)
+    found = []
+    for row in rows:
+        number = row.class_id
+        if number is None and row.class_name:
+            number = named.setdefault(row.class_name, unused)
+        if number is None:
+            number = unused
+        unused = max(unused, number + 1)
+        found.append(number)
+    own = sum(row.class_id is None and not row.class_name for row in rows)
+    if own == len(rows):
+        return found, "no class: every picture is its own"
+    said = _count(len({*found}) - own, "class", "classes")
+    return found, f"{said} ({own:,} pictures have none)" if own else said
+
+
+def _notes(source, listing, reader, places, used, said) -> list[str]:
+    """What was found and, a sentence each, what was not read."""
+    captions = sum(len(picture.captions) for picture, _ in used)
+    first = [
+        listing.form,
+        f"{_count(len(used), 'picture')} with {_count(captions, 'caption')}",
+    ]
+    if listing.columns and reader.caption_keys:
+        keys = ", ".join(f"`{files.printable(k)}`" for k in reader.caption_keys)
+        first.append(f"column {keys}")
+    notes = [", ".join([*first, *said])]
+    if reader.problems or listing.problems:
+        return notes  # Others are not used only because of their problems.
+    for folder, number in places.moved.items():
+        notes.append(f"{_count(number, 'picture')} found in {columns.shown(folder)}")
+    if reader.unused:
+        notes.append(f"columns that are not read: {_some(reader.unused)}")
+    if listing.unread:
+        notes.append(f"files that are not read: {_some(listing.unread)}")
+    listed = {picture.member for picture, _ in used}
+    rest = [n for n in source.names if tables.is_picture(n) and n not in listed]
+    if rest:
+        notes.append(f"{_count(len(rest), 'picture')} not used: {_some(rest)}")
+    return notes
+
+
+def _some(names) -> str:
+    found = [columns.shown(name) for name in names]
+    return ", ".join(found[:5]) + (f" and {len(found) - 5:,} more" * (len(found) > 5))
 
 
 def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
-    """Records of both splits, in the order of the lines, and what is wrong.
+    """Records of both splits, in the order of the list, and what is wrong.
 
     Args:
-      settings: `source` is the folder, or the zip.
+      settings: `source` is the folder or archive; `caption_column` and
+        `ignore_columns` say what its list does not.
       seed: not used; files are what they are.
     """
-    files, problems = _Files(settings.source), []
-    try:
-        content = files.read(METADATA)
-    except (OSError, KeyError):
-        return records.Found([], [f"{METADATA}: missing"])
-    rows = _rows(content, problems)
-    drawn = all(row["split"] is None for row in rows)
-    unused = 1 + max((r["class_id"] or 0 for r in rows), default=0)
-    found = []
-    for i, row in enumerate(rows):
-        default = "test" if drawn and i % _TEST_EVERY == _TEST_EVERY - 1 else "train"
-        class_id = unused + i if row["class_id"] is None else row["class_id"]
-        found.append(
-            records.Record(
-                split=row["split"] or default,
-                name=row["name"],
-                captions=row["captions"],
-                class_id=class_id,
-                class_name=row["class_name"],
-                read=lambda name=row["name"]: files.read(name),
-                where=row["where"],
-                box=row["box"],
-                box_where=row["where"],
-            )
+    source = files.open_source(settings.source)
+    listing = forms.find(source)
+    reader = columns.Columns(
+        caption=settings.caption_column, ignored=_ignored(settings.ignore_columns)
+    )
+    pictures, places = _pictures(source, listing, reader)
+    problems = [*listing.problems, *reader.finish()]
+    used, splits = _assign(pictures)
+    class_ids, classes = _classes(used)
+    found = [
+        records.Record(
+            split=split,
+            name=picture.member,
+            captions=picture.captions,
+            class_id=class_id,
+            class_name=picture.row.class_name,
+            read=lambda name=picture.member: source.read(name),
+            where=picture.row.where,
+            box=picture.row.box,
+            box_where=picture.row.where,
         )
-    present = {r.split for r in found}
-    problems += [
-        f"{METADATA}: no picture of split {split!r}"
-        for split in records.SPLITS
-        if split not in present and not problems
+        for (picture, split), class_id in zip(used, class_ids, strict=True)
     ]
-    return records.Found(found, problems)
+    if problems and not found:
+        return records.Found([], problems)
+    notes = _notes(source, listing, reader, places, used, (classes, splits))
+    return records.Found(found, problems, notes)
+
+
+def _ignored(keys: str) -> list[str]:
+    return [key.strip() for key in keys.split(",") if key.strip()]
 
 
 def fingerprint(settings: ml_collections.ConfigDict, seed: int) -> str:
-    """Hash that changes when a file does (by size; the metadata by its bytes)."""
-    files, digest = _Files(settings.source), hashlib.sha256()
-    try:
-        digest.update(files.read(METADATA))
-    except (OSError, KeyError):
-        digest.update(b"missing")
-    for name, size in files.sizes():
-        digest.update(f"{name} {size}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:12]
+    """Hash of the files' names and contents, and of how they are read."""
+    parts = [
+        _READING,
+        files.open_source(settings.source).digest(),
+        settings.caption_column,
+        ",".join(sorted(_ignored(settings.ignore_columns))),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
