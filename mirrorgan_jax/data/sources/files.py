@@ -87,7 +87,7 @@ def _is_tar(path):
         return False
 
 
-def _evened(name):
+def evened(name):
     """A name without what the same file is often spelt differently by."""
     parts = unicodedata.normalize("NFC", name.replace("\\", "/")).split("/")
     *folders, last = [part for part in parts if part not in ("", ".")] or [""]
@@ -145,7 +145,7 @@ class Files:
         """
         if name in self._members:
             return name
-        found = self._by_evened_name.get(_evened(name), ())
+        found = self._by_evened_name.get(evened(name), ())
         if len(found) > 1:
             listed = " or ".join(map(printable, found[:3]))
             raise ValueError(f"{printable(name)} could be {listed}")
@@ -155,7 +155,7 @@ class Files:
     def _by_evened_name(self):
         found = {}
         for name in self.names:
-            found.setdefault(_evened(name), []).append(name)
+            found.setdefault(evened(name), []).append(name)
         return found
 
     def digest(

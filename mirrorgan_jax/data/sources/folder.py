@@ -41,14 +41,14 @@ class _Places:
     """Finds the files that rows mean.
 
     Attributes:
-      moved: {folder: pictures} where a list does not say the folder.
+      moved: {folder: pictures} where a list does not say the folder of a name.
     """
 
     def __init__(self, source: files.Files):
-        self._source, self.moved = source, collections.Counter()
+        self._source, self.moved = source, collections.defaultdict(set)
         self._by_base = collections.defaultdict(list)
         for name in filter(tables.is_picture, source.names):
-            self._by_base[name.rpartition("/")[2]].append(name)
+            self._by_base[files.evened(name).rpartition("/")[2]].append(name)
 
     def find(self, name: str, folder: str) -> str | None:
         """The file of a listed name, or None.
@@ -60,18 +60,20 @@ class _Places:
             found = self._source.find(place)
             if found is not None:
                 return found
-        plain = name.replace("\\", "/").removeprefix("./")
+        end = files.evened(name)
         ending = [
             found
-            for found in self._by_base.get(plain.rpartition("/")[2], ())
-            if found.endswith(f"/{plain}")
+            for found in self._by_base.get(end.rpartition("/")[2], ())
+            if files.evened(found).endswith(f"/{end}")
         ]
         if len(ending) > 1:
             listed = " or ".join(map(files.printable, ending[:3]))
             raise ValueError(f"{files.printable(name)} could be {listed}")
-        if ending:
-            self.moved[ending[0].removesuffix(plain).rstrip("/")] += 1
-        return ending[0] if ending else None
+        if not ending:
+            return None
+        folder = "/".join(ending[0].split("/")[: -1 - end.count("/")])
+        self.moved[folder].add(ending[0])
+        return ending[0]
 
 
 def _split(row, member: str, listing: forms.Listing, file_split) -> str | None:
@@ -221,8 +223,10 @@ def _notes(source, listing, reader, places, used, said) -> list[str]:
     notes = [", ".join([*first, *said])]
     if reader.problems or listing.problems:
         return notes  # Others are not used only because of their problems.
-    for folder, number in places.moved.items():
-        notes.append(f"{_count(number, 'picture')} found in {columns.shown(folder)}")
+    for folder, moved in places.moved.items():
+        notes.append(
+            f"{_count(len(moved), 'picture')} found in {columns.shown(folder)}"
+        )
     if reader.unused:
         notes.append(f"columns that are not read: {_some(reader.unused)}")
     if listing.unread:

@@ -133,7 +133,7 @@ def table(name: str, data: bytes, problems: list[str], *, header: bool = False) 
             continue
         where = f"{shown}:{number}"
         if len(fields) == len(keys):
-            cells = {k: v or None for k, v in zip(keys, fields, strict=True)}
+            cells = {k: v.strip() or None for k, v in zip(keys, fields, strict=True)}
             rows.append((where, cells))
         else:
             problems.append(f"{where}: {len(fields)} fields, {len(keys)} are named")
@@ -153,7 +153,7 @@ def _records(shown, content, form, problems):
     try:
         for fields in reader:
             if not (form.header and number == 1):
-                yield number, [field.strip() for field in fields]
+                yield number, fields
             number = reader.line_num + 1
     except csv.Error as error:
         problems.append(f"{shown}:{number}: no row of a table: {error}")
@@ -161,7 +161,7 @@ def _records(shown, content, form, problems):
 
 def _mended(fields, keys, delimiter):
     """Fields as they were meant, where that is plain; None for a blank line."""
-    if not any(fields):
+    if not any(map(str.strip, fields)):
         return None
     last_is_caption = keys[-1] in columns.CAPTIONS
     if len(fields) > len(keys) and last_is_caption and delimiter != "\t":
