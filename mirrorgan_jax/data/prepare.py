@@ -91,7 +91,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def _place(record: records.Record) -> str:
     """Where a record is listed, and its name where that does not say it."""
-    where, name = record.where, files.printable(record.name)
+    where, name = record.where, record.name
     return where if where == name else f"{where}: {name}"
 
 

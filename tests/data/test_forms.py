@@ -54,6 +54,22 @@ def test_every_form_is_found_said_and_read(tmp_path, name):
             )  # fmt: skip
 
 
+def test_pictures_in_no_list_of_a_split_are_left_out_and_said(tmp_path):
+    contents = {**forms.FORMS["flickr8k"][0]}
+    notes = accepted(tmp_path / "a", contents).notes
+    left = "'225.jpg.1', '28.jpg', '29.jpg'"
+    assert f"3 pictures in no list of a split left out: {left}" in notes
+    splits = [name for name in contents if "Images.txt" in name]
+    for name in splits:
+        contents[name] = b"another.jpg\n"
+    (problem, *_) = refused(tmp_path / "b", contents)
+    assert "Images.txt" in problem
+    for name in splits[1:]:
+        del contents[name]
+    (problem,) = refused(tmp_path / "c", contents)
+    assert "no picture is left of a row a caption" in problem
+
+
 @pytest.mark.parametrize("name", ["jsonl_splits", "flickr8k", "coco", "beside"])
 @pytest.mark.parametrize("ending", ["zip", "tar", "tgz"])
 def test_archives_with_one_top_folder_are_their_folders(tmp_path, name, ending):
@@ -276,6 +292,7 @@ def test_names_of_classes_make_classes(tmp_path):
         ({"text": ["a bird", None]}, "caption 1 None is no text"),
         ({"text": "['a bird', 'two']"}, "a list must be one of JSON"),
         ({"file_name": ["a.jpg"]}, "file_name ['a.jpg'] is no text"),
+        ({"file_name": "x" * 5000}, "xxx...: missing"),
         ({"file_name": "x\x1b[31m.jpg"}, r"x\x1b[31m.jpg: missing"),
         ({"file_name": "../\x1b]0;x\x07"}, "leaves the folder"),
         ({"box": [1, 2, 3, 10**90]}, None),

@@ -87,6 +87,11 @@ def shown(value: object) -> str:
     return files.printable(reprlib.repr(value))
 
 
+def brief(name: str) -> str:
+    """A name from outside for a message, without quotes."""
+    return files.printable(name if len(name) <= 120 else name[:120] + "...")
+
+
 def _plain(key: str) -> str:
     return re.sub(r"[\s_-]", "", key.casefold())
 
@@ -199,7 +204,7 @@ class Columns:
             listed = " and ".join(f'"{key}"' for key in keys)
             self._say(where, f"{listed}: data.caption_column says which is meant")
         elif not keys:
-            wanted = f'"{files.printable(self._caption)}"' if self._caption else (
+            wanted = f'"{brief(self._caption)}"' if self._caption else (
                 '"text" or "captions"')  # fmt: skip
             there = ", ".join(map(shown, [*given][:8]))
             self._say(
@@ -225,7 +230,7 @@ class Columns:
             value = [value]
         if not isinstance(value, list | tuple) or not value:
             self._say(
-                where, f'"{files.printable(key)}" must be a text, or a list of at'
+                where, f'"{brief(key)}" must be a text, or a list of at'
                 f" least one: {shown(value)}"
             )  # fmt: skip
             return (), False

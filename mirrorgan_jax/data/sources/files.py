@@ -31,6 +31,7 @@ _MEMBERS = 5_000_000
 GROWTH, ALLOWED = 30, 2**30
 _CHUNK = 2**20
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
+printable = records.printable
 _JUNK = {".ds_store", "thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -72,12 +73,6 @@ def kind_of(begin: bytes) -> str:
     if not begin:
         return ", but empty"
     return ""
-
-
-def printable(name: object) -> str:
-    """A name from outside, with escapes for what a terminal would act on."""
-    text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _is_tar(path):

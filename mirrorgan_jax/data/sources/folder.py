@@ -24,7 +24,6 @@ TRUTH = None
 _TEST_EVERY = 10
 # Changes when the same files are read in another way.
 _READING = "2"
-_IN_NO_LIST = "none"
 
 
 @dataclasses.dataclass
@@ -41,21 +40,34 @@ class _Places:
     """Finds the files that rows mean.
 
     Attributes:
+      unlisted: names that are in no list of a split, where there are such lists.
       moved: {folder: pictures} where a list does not say the folder of a name.
     """
 
     def __init__(self, source: files.Files):
         self._source, self.moved = source, collections.defaultdict(set)
+        self.unlisted: set[str] = set()
         self._by_base = collections.defaultdict(list)
         for name in filter(tables.is_picture, source.names):
             self._by_base[files.evened(name).rpartition("/")[2]].append(name)
 
-    def find(self, name: str, folder: str) -> str | None:
-        """The file of a listed name, or None.
+    def find(self, name: str, folder: str) -> str:
+        """The file of a listed name.
 
         Raises:
-          ValueError: it could be one of several.
+          ValueError: there is none, it could be one of several, or its name cannot be
+            written down.
         """
+        found = self._find(name, folder)
+        if found is None:
+            raise ValueError(f"{columns.brief(name)}: missing")
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{columns.brief(name)}: its name is not UTF-8") from None
+        return found
+
+    def _find(self, name, folder):
         for place in dict.fromkeys((f"{folder}/{name}" if folder else name, name)):
             found = self._source.find(place)
             if found is not None:
@@ -68,7 +80,7 @@ class _Places:
         ]
         if len(ending) > 1:
             listed = " or ".join(map(files.printable, ending[:3]))
-            raise ValueError(f"{files.printable(name)} could be {listed}")
+            raise ValueError(f"{columns.brief(name)} could be {listed}")
         if not ending:
             return None
         folder = "/".join(ending[0].split("/")[: -1 - end.count("/")])
@@ -76,20 +88,21 @@ class _Places:
         return ending[0]
 
 
-def _split(row, member: str, listing: forms.Listing, file_split) -> str | None:
-    """What says the split of a row, the nearest first."""
-    if row.split:
+def _listed_split(row: columns.Row, listing: forms.Listing) -> str | None:
+    """The split of a row by itself, or by lists of splits; None where nothing says."""
+    if row.split or not listing.splits:
         return row.split
-    if listing.splits:
-        base = row.name.replace("\\", "/").rpartition("/")[2]
-        return listing.splits.get(row.name, listing.splits.get(base, _IN_NO_LIST))
-    folders = map(columns.split_of, member.split("/")[:-1])
-    return file_split or next(filter(None, folders), None)
+    base = row.name.replace("\\", "/").rpartition("/")[2]
+    return listing.splits.get(row.name, listing.splits.get(base))
+
+
+def _folder_split(member: str) -> str | None:
+    return next(filter(None, map(columns.split_of, member.split("/")[:-1])), None)
 
 
 def _problem(old: _Picture, new: _Picture) -> str | None:
     """Why two rows cannot speak of one picture."""
-    name, before = files.printable(new.row.name), old.row.where
+    name, before = columns.brief(new.row.name), old.row.where
     if new.row.name != old.row.name:
         before = f"{before} as {columns.shown(old.row.name)}"
     if None not in (old.split, new.split) and new.split != old.split:
@@ -110,31 +123,29 @@ def _pictures(source, listing, reader) -> tuple[list[_Picture], _Places]:
         row = reader.row(where, cells)
         if row is None:
             continue
-        name = files.printable(row.name)
+        split = _listed_split(row, listing)
+        if listing.splits and split is None:
+            places.unlisted.add(row.name)
+            continue
         try:
             member = places.find(row.name, folder)
-            if member:
-                member.encode()
-        except UnicodeEncodeError:
-            reader.problems.append(f"{where}: {name}: its name is not UTF-8")
-            continue
+            split = split or file_split or _folder_split(member)
+            picture = _Picture(member, row, split, [*row.captions])
+            _join(found.setdefault(member, picture), picture)
         except ValueError as error:
             reader.problems.append(f"{where}: {error}")
-            continue
-        if member is None:
-            reader.problems.append(f"{where}: {name}: missing")
-            continue
-        split = _split(row, member, listing, file_split)
-        picture = _Picture(member, row, split, [*row.captions])
-        old = found.setdefault(member, picture)
-        if old is not picture:
-            problem = _problem(old, picture)
-            if problem:
-                reader.problems.append(f"{where}: {problem}")
-            else:
-                old.captions += row.captions
-                old.split = old.split or split
     return [*found.values()], places
+
+
+def _join(old: _Picture, new: _Picture) -> None:
+    """Adds the captions of another row of the same picture."""
+    if old is new:
+        return
+    problem = _problem(old, new)
+    if problem:
+        raise ValueError(problem)
+    old.captions += new.captions
+    old.split = old.split or new.split
 
 
 def _count(number: int, one: str, several: str = "") -> str:
@@ -163,9 +174,6 @@ def _assign(pictures: list[_Picture]) -> tuple[list[tuple[_Picture, str]], str]:
     if tests == "test" and count[columns.VALIDATION]:
         left = _count(count[columns.VALIDATION], "validation picture")
         said.append(f"{left} left out")
-    if count[_IN_NO_LIST]:
-        left = _count(count[_IN_NO_LIST], "picture")
-        said.append(f"{left} in no list of a split left out")
     return used, "; ".join(said)
 
 
@@ -223,6 +231,9 @@ def _notes(source, listing, reader, places, used, said) -> list[str]:
     notes = [", ".join([*first, *said])]
     if reader.problems or listing.problems:
         return notes  # Others are not used only because of their problems.
+    if places.unlisted:
+        left = _count(len(places.unlisted), "picture")
+        notes.append(f"{left} in no list of a split left out: {_some(places.unlisted)}")
     for folder, moved in places.moved.items():
         notes.append(
             f"{_count(len(moved), 'picture')} found in {columns.shown(folder)}"
@@ -239,7 +250,7 @@ def _notes(source, listing, reader, places, used, said) -> list[str]:
 
 
 def _some(names) -> str:
-    found = [columns.shown(name) for name in names]
+    found = [columns.shown(name) for name in sorted(names)]
     return ", ".join(found[:5]) + (f" and {len(found) - 5:,} more" * (len(found) > 5))
 
 
@@ -277,6 +288,8 @@ def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
     if problems and not found:
         return records.Found([], problems)
     notes = _notes(source, listing, reader, places, used, (classes, splits))
+    if not found:
+        problems = [f"{source.where}: no picture is left of {notes[0]}"]
     return records.Found(found, problems, notes)
 
 

@@ -5,6 +5,7 @@ wrong with its files is collected, so that one error lists all of it.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -124,17 +125,24 @@ class Source(Protocol):
         """Name of the prepared folder: other contents, another name."""
 
 
+def printable(name: object) -> str:
+    """A text from outside, with escapes for what a terminal would act on."""
+    text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class DataError(ValueError):
     """Everything that is wrong with a data set's files, in one error.
 
     Attributes:
-      problems: all of them, each as "file:line: what is wrong".
+      problems: all of them, printable, each as "file:line: what is wrong".
     """
 
     def __init__(self, source: object, problems: Sequence[str]):
-        self.problems = tuple(problems)
+        self.problems = tuple(map(printable, problems))
         count = len(self.problems)
-        lines = [f"{count} problem{'s' if count != 1 else ''} in the data at {source}:"]
+        what = f"{count} problem{'s' if count != 1 else ''}"
+        lines = [f"{what} in the data at {printable(source)}:"]
         lines += [f"  {p}" for p in self.problems[:_LISTED]]
         if count > _LISTED:
             lines.append(f"  ... and {count - _LISTED} more")
