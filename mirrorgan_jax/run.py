@@ -19,6 +19,7 @@ from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
+from mirrorgan_jax.settings import advice
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.training import loop, stages, stream_step
 from mirrorgan_jax.training import state as states
@@ -144,6 +145,10 @@ def run(config, workdir, wanted):
         batch_size=max(config[group].batch_size for group in configs.STAGES),
     ):
         hosts.say(remark)
+    if data.source(config.data.name).NEEDS:  # not drawn as many as are wanted
+        counts = {"train": len(dataset.train), "test": len(dataset.test)}
+        for sentence in advice.small_set(config, **counts):
+            hosts.say(f"data: {sentence}")
 
     # 3. Stages, each from where it stopped; the evaluation is the last.
     parts = Parts(config, dataset, mesh, epath.Path(workdir))

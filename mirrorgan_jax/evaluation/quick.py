@@ -129,6 +129,6 @@ def check_gate(config, dataset, mesh, stream):
             " or more, or STREAM only guesses captions"
             " without the image and teaches the generator nothing. Train it longer"
             " (stream.num_steps), or start its trunk from STEM's"
-            " (stream.trunk_from_stem)"
+            " (stream.trunk_from_stem); stream.gate_margin = 0 switches this gate off"
         )
     hosts.say(f"gate {'passed' if needed else 'off'}: {text}")

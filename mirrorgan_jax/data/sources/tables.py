@@ -156,7 +156,9 @@ def _records(shown, content, form, problems):
                 yield number, fields
             number = reader.line_num + 1
     except csv.Error as error:
-        problems.append(f"{shown}:{number}: no row of a table: {error}")
+        problems.append(
+            f"{shown}:{number}: no row of a table: {files.printable(error)}"
+        )
 
 
 def _mended(fields, keys, delimiter):
