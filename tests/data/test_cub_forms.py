@@ -14,7 +14,7 @@ from support import ROOT, cub_folder, data_settings
 
 from mirrorgan_jax import text
 from mirrorgan_jax.data import datasets
-from mirrorgan_jax.data.sources import cub, records
+from mirrorgan_jax.data.sources import cub, cub_split, records
 
 _SHARED = ROOT.parent / "shared" / "data"
 NAMES = cub_folder.NAMES
@@ -294,15 +294,14 @@ def test_cub_mini_is_prepared_the_same_in_every_form(tmp_path):
     assert whole.test.boxes.tolist() == first.test.boxes.tolist()
 
 
-@pytest.mark.parametrize("pickled", [True, False])
-def test_all_of_cub_has_the_known_counts(tmp_path, pickled):
+def test_all_of_cub_has_the_known_counts(tmp_path):
     meta = _shared("cub_meta")
     (tmp_path / "CUB_200_2011").mkdir()
     for name in ("images.txt", "bounding_boxes.txt"):
         content = gzip.decompress((meta / f"CUB_200_2011/{name}.gz").read_bytes())
         (tmp_path / "CUB_200_2011" / name).write_bytes(content)
     shutil.copyfile(meta / "text.tar.gz", tmp_path / "text.tar.gz")
-    for split in records.SPLITS if pickled else ():
+    for split in records.SPLITS:
         shutil.copytree(meta / split, tmp_path / split)
     found = _read(tmp_path)
     assert not found.problems
@@ -316,3 +315,10 @@ def test_all_of_cub_has_the_known_counts(tmp_path, pickled):
     assert all(r.class_id == int(r.name[:3]) for r in found.records)
     captions = [caption for r in found.records for caption in r.captions]
     assert len(text.Vocabulary.from_captions(captions)) == 5450
+    # The split that is built in is that of the pickles.
+    built_in = cub_split.built_in(
+        [r.name.removesuffix(".jpg") for r in found.records], []
+    )
+    for split, own in splits.items():
+        listed = [(r.name, r.class_id) for r in own]
+        assert [(f"{i.name}.jpg", i.class_id) for i in built_in[split]] == listed

@@ -248,6 +248,20 @@ def test_changed_line_ends_are_said(protocol):
     assert "line ends were changed to CRLF" in message and "as binary" in message
 
 
+def test_names_do_not_end_in_half_a_line_end():
+    assert "CRLF" in refused(pickle.dumps("002.Red/Red_1", 0).replace(b"\n", b"\r\n"))
+    assert "CRLF" in refused(b"(lp0\nVRed_1\r\np1\naVRed_2\np2\na.")
+
+
+def test_what_is_not_noted_may_be_forgotten():
+    # Without memo, lists are freed while others, at their address, are filled.
+    value = [np.array(["a", "b"], dtype=object), ["c"], ["d"], (["e"],)]
+    for protocol in PROTOCOLS:
+        data = pickletools.optimize(pickle.dumps(value * 20, protocol))
+        expected = [["a", "b"], ["c"], ["d"], (["e"],)]
+        assert pickles.load(data, "x")[:4] == expected
+
+
 def test_what_is_no_pickle_at_all_is_said():
     lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     assert "Git LFS" in refused(lfs)
