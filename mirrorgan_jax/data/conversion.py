@@ -24,6 +24,8 @@ MAX_ASPECT = 20
 # Passes over all pixels of a progressive JPEG, times its pixels: files have about 10
 # passes, and one made for it thousands, which takes minutes.
 _MAX_SCANNED = 15 * MAX_PIXELS
+# Its reader holds five copies of the picture.
+_MAX_WEBP = MAX_PIXELS // 2
 # Pillow decodes these row by row in Python.
 _MAX_RUN_LENGTH = 4_000_000
 
@@ -47,13 +49,13 @@ _SUBFILE, _BITS, _PHOTOMETRIC, _DNG = 254, 258, 262, 50706
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 
-def size_problem(width: int, height: int) -> str | None:
+def size_problem(width: int, height: int, most: int = MAX_PIXELS) -> str | None:
     """Why a picture, or what is cropped of one, of this size is refused, or None."""
     if min(width, height) < 1:
         return f"{width} x {height} pixels: nothing is there"
-    if width * height > MAX_PIXELS:
+    if width * height > most:
         return (
-            f"{width} x {height} pixels: more than {MAX_PIXELS:,} are not read; make it"
+            f"{width} x {height} pixels: more than {most:,} are not read; make it"
             " smaller"
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
@@ -64,8 +66,8 @@ def size_problem(width: int, height: int) -> str | None:
     return None
 
 
-def _check_size(width: int, height: int) -> None:
-    problem = size_problem(width, height)
+def _check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
+    problem = size_problem(width, height, most)
     if problem:
         raise formats.Refused(problem)
 
@@ -99,7 +101,7 @@ def open_picture(data: bytes) -> Image.Image:
         )
     name = formats.recognise(data)
     if name == "WEBP":
-        _check_size(*_webp_size(data))
+        _check_size(*_webp_size(data), _MAX_WEBP)
     try:
         image = Image.open(io.BytesIO(data), formats=[name])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

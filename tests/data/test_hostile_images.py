@@ -154,6 +154,7 @@ def test_only_the_reader_of_the_format_sees_the_bytes(monkeypatch):
 
 
 _BIG = "16383 x 10000 pixels: more than 50,000,000 are not read"
+_BIG_WEBP = _BIG.replace("50", "25")
 
 
 @pytest.mark.parametrize(
@@ -163,15 +164,15 @@ _BIG = "16383 x 10000 pixels: more than 50,000,000 are not read"
         (_png(1, 60_000), "1 x 60000 pixels: one side is more than 20 times"),
         (_png(16_383, 10_000), _BIG),
         (_png(50_000, 50_000), "more than 50,000,000 pixels are not read"),
-        (_webp(b"VP8X", bytes(4) + b"\xfe\x3f\0\x0f\x27\0" + bytes(50)), _BIG),
+        (_webp(b"VP8X", bytes(4) + b"\xfe\x3f\0\x0f\x27\0" + bytes(50)), _BIG_WEBP),
         (
             _webp(
                 b"VP8L",
                 b"\x2f" + struct.pack("<I", 16_382 | 9_999 << 14) + bytes(50),
             ),
-            _BIG,
+            _BIG_WEBP,
         ),
-        (_webp(b"VP8 ", b"\x10\0\0\x9d\x01\x2a\xff\x3f\x10\x27"), _BIG),
+        (_webp(b"VP8 ", b"\x10\0\0\x9d\x01\x2a\xff\x3f\x10\x27"), _BIG_WEBP),
         (b"GIF89a" + struct.pack("<HH", 60_000, 1) + bytes(3), "corrupt picture"),
         (_tiff({322: 60_000, 323: 60_000}), "tiles that no picture needs"),
         (_png(0, 5), "corrupt picture"),
