@@ -218,6 +218,7 @@ def test_two_caption_columns_ask_which_is_meant(tmp_path):
             {**forms.pictures(), "notes.txt": b"My holidays.\n"},
             "30 pictures and no list of captions that is known in 'notes.txt'",
         ),
+        ({"CUB_200_2011/images.txt": b"1 a/b.jpg\n"}, "which --config=cub reads"),
         ({"data/train-0.parquet": b"PAR1"}, "data/train-0.parquet: "),
         (
             {**forms.pictures(), "a.csv": forms.table(), "b.csv": forms.table()},

@@ -66,6 +66,8 @@ def _nothing(source, others) -> str:
             "Parquet files and no pictures: save the pictures of the data set as files"
             f" and their captions beside them; {HELP}"
         )
+    if any(name.endswith("CUB_200_2011/images.txt") for name in others):
+        return "this is CUB-200-2011, which --config=cub reads"
     there = (
         f"{count:,} pictures and no list" if count else "neither pictures nor a list"
     )
