@@ -18,6 +18,7 @@ def get_config(preset="paper"):
 
 def _settings(c):
     c.data.name = "folder"
+    c.data.words = "unicode"
     recipes.learn_from_scratch(c, image_size=64, width=16)
 
     # More steps only make the towers know each picture.

@@ -13,7 +13,7 @@ import numpy as np
 from etils import epath
 
 from mirrorgan_jax import data, progress
-from mirrorgan_jax.data import captions
+from mirrorgan_jax.data import captions, classes
 from mirrorgan_jax.evaluation import evaluate, protocol, quick
 from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.models import build
@@ -138,6 +138,9 @@ def run(config, workdir, wanted):
         f" devices: {mesh.size} {jax.devices()[0].platform}"
         f" of {jax.process_count()} processes, {dict(mesh.shape)}"
     )
+    lacking = groups and classes.problem(dataset.train.class_ids)
+    if lacking:
+        raise ValueError(f"data {config.data.name}: {lacking}")
     for remark in captions.remarks(
         dataset.train.texts,
         dataset.train.captions,

@@ -44,3 +44,14 @@ def test_damaged_words_are_said_before_anything_is_trained(
     runs.run(tiny.tiny_config(**{"data.words": rule}), tmp_path, [])
     said = capsys.readouterr().out
     assert ("cuts letters out of 1 of 5 words" in said) == (rule == "ascii")
+
+
+def test_one_class_for_all_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    ids = np.zeros(9, np.int32)
+    vocab = text.Vocabulary.from_captions(["a bird"])
+    split = type("Split", (list,), {"class_ids": ids})(ids)
+    dataset = types.SimpleNamespace(train=split, test=split, vocab=vocab)
+    monkeypatch.setattr(runs, "load_data", lambda config: dataset)
+    with pytest.raises(ValueError, match="9 of 9 training pictures are of class 0"):
+        runs.run(tiny.tiny_config(), tmp_path, ["stem"])
+    assert not list(tmp_path.iterdir())

@@ -5,7 +5,6 @@ that is wrong. A prepared data set is a folder that was renamed into its place a
 the last act; what a killed preparation left is removed by the next one.
 """
 
-import collections
 import contextlib
 import fcntl
 import io
@@ -31,8 +30,6 @@ _ROOT = "~/.cache/mirrorgan_jax/data"
 # Pictures at the limit of size take half a GB each while they are checked.
 _THREADS = 8
 _CHUNK = 1024  # pictures whose checks are planned at once
-# One batch of 16 in ten may be of one class: a class of 87 % of the pictures.
-_SMALL_BATCH, _ONE_CLASS = 16, 0.1
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -152,23 +149,6 @@ def _caption_problems(found: Sequence[records.Record], rule: str) -> Iterator[st
                 yield f"{_place(record)}: {problem}"
 
 
-def _class_problems(found: Sequence[records.Record]) -> Iterator[str]:
-    """Classes that leave no negatives: pictures of one class are never mismatched."""
-    classes = [record.class_id for record in found if record.split == "train"]
-    number = len(classes)
-    if number < 2:
-        yield f"{number} training picture: captions need another to be mismatched with"
-        return
-    largest, count = collections.Counter(classes).most_common(1)[0]
-    share = count / number
-    if share**_SMALL_BATCH > _ONE_CLASS:
-        yield (
-            f"{count:,} of {number:,} training pictures are of class {largest}: a batch"
-            " of these alone has no negatives, and its matching losses are 0; give"
-            " true classes, or none (every picture is then its own)"
-        )
-
-
 def _say(name: str, notes: Sequence[str]) -> None:
     for note in notes:
         hosts.say(f"data {name}: {note}")
@@ -187,7 +167,6 @@ def _read(settings, seed: int) -> records.Found:
     if not problems:
         absent = [split for split in records.SPLITS if split not in present]
         problems = [f"no picture of split {split!r}" for split in absent]
-        problems = problems or [*_class_problems(found.records)]
     if problems:
         raise records.DataError(settings.source or settings.name, problems)
     return found

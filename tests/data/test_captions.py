@@ -108,7 +108,7 @@ def test_ascii_names_line_and_script_and_prepares_nothing(tmp_path):
 
 def test_half_a_character_is_refused_with_its_line(tmp_path):
     root = _write(tmp_path / "raw", [["a bird"], ["a \ud83d bird"], ["a bird"]])
-    with pytest.raises(records.DataError, match=r"jsonl:2: .* holds half a character"):
+    with pytest.raises(records.DataError, match=r"jsonl:2: .* half of a surr"):
         _load(root, "unicode")
 
 

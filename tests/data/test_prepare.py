@@ -124,26 +124,6 @@ def test_what_a_source_overlooks_is_refused_before_anything_is_written(
     assert not list(tmp_path.rglob("*.array_record*"))
 
 
-@pytest.mark.parametrize(
-    ("classes", "refused"),
-    [([3] * 9, True), ([3] * 8 + [4], True), ([3, 4] * 5, False)],
-)
-def test_classes_without_negatives_are_refused(squares, monkeypatch, classes, refused):
-    source = data.source("squares")
-    found = [
-        dataclasses.replace(record, class_id=number)
-        for record, number in zip(
-            source.read(squares, 0).records, [*classes, 9], strict=False
-        )
-    ]
-    monkeypatch.setattr(source, "read", lambda settings, seed: records.Found(found))
-    if not refused:
-        prepare.prepare(squares, seed=0)
-        return
-    with pytest.raises(ValueError, match=r"of 9 training pictures .* has no negatives"):
-        prepare.prepare(squares, seed=0)
-
-
 def test_names_from_outside_are_printed_with_escapes(squares, monkeypatch):
     source = data.source("squares")
     found = [*source.read(squares, 0).records]

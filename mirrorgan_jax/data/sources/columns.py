@@ -239,9 +239,7 @@ class Columns:
                 f"caption {shown(caption)}")  # fmt: skip
             if not isinstance(caption, str):
                 self._say(where, f"{at} is no text")
-            elif not any(map(str.isalnum, caption)):
-                self._say(where, f"{at} has no words")
-        return tuple(value), several
+        return tuple(c for c in value if isinstance(c, str)), several
 
     def _split(self, where, value):
         if value is None:
