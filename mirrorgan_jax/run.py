@@ -89,10 +89,21 @@ def test_examples(config, count, size):
 
     Returns:
       (captions, [n, size, size, 3] uint8).
+
+    Raises:
+      ValueError: the data are not those that the run was trained with.
     """
     from mirrorgan_jax.data import pipeline
 
-    split = load_data(config).test
+    dataset = load_data(config)
+    different = layout.different_contents(
+        config.data.to_dict(), {"contents": dataset.contents}
+    )
+    if different:
+        raise ValueError(
+            f"{'; '.join(different)}: the run was trained with data that has changed"
+        )
+    split = dataset.test
     indices = protocol.sample_rows(len(split), count)
     batches = pipeline.eval_batches(
         split,
@@ -138,6 +149,8 @@ def run(config, workdir, wanted):
         f" devices: {mesh.size} {jax.devices()[0].platform}"
         f" of {jax.process_count()} processes, {dict(mesh.shape)}"
     )
+    config = config.copy_and_resolve_references()
+    config.data.contents = dataset.contents
     lacking = groups and classes.problem(dataset.train.class_ids)
     if lacking:
         raise ValueError(f"data {config.data.name}: {lacking}")

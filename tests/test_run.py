@@ -1,5 +1,6 @@
 """What a run makes of its stages."""
 
+import dataclasses
 import types
 
 import jax
@@ -39,7 +40,7 @@ def test_damaged_words_are_said_before_anything_is_trained(
     vocab = text.Vocabulary.from_captions(sum(own, []), rule)
     ids = [[vocab.encode(c) for c in some] for some in own]
     split = type("Split", (list,), {"texts": own, "captions": ids})()
-    dataset = types.SimpleNamespace(train=split, test=split, vocab=vocab)
+    dataset = types.SimpleNamespace(train=split, test=split, vocab=vocab, contents="")
     monkeypatch.setattr(runs, "load_data", lambda config: dataset)
     runs.run(tiny.tiny_config(**{"data.words": rule}), tmp_path, [])
     said = capsys.readouterr().out
@@ -50,8 +51,24 @@ def test_one_class_for_all_is_refused_before_anything_is_trained(tmp_path, monke
     ids = np.zeros(9, np.int32)
     vocab = text.Vocabulary.from_captions(["a bird"])
     split = type("Split", (list,), {"class_ids": ids})(ids)
-    dataset = types.SimpleNamespace(train=split, test=split, vocab=vocab)
+    dataset = types.SimpleNamespace(train=split, test=split, vocab=vocab, contents="")
     monkeypatch.setattr(runs, "load_data", lambda config: dataset)
     with pytest.raises(ValueError, match="9 of 9 training pictures are of class 0"):
         runs.run(tiny.tiny_config(), tmp_path, ["stem"])
     assert not list(tmp_path.iterdir())
+
+
+def test_data_that_have_changed_are_refused(tmp_path, tiny_data, monkeypatch):
+    config = tiny.tiny_config(**{"data.root": str(tiny_data)})
+    dataset = runs.load_data(config)
+    trained = {"data.root": str(tiny_data), "data.contents": dataset.contents}
+    random_runs.write(tmp_path, dataset.vocab.words, **trained)
+    first, _, others = dataset.contents.partition(", ")
+    part = first.rpartition(" ")[0]
+    changed = dataclasses.replace(dataset, contents=f"{part} 0, {others}")
+    monkeypatch.setattr(runs, "load_data", lambda config: changed)
+    for stage in ("evaluate", "gan"):
+        with pytest.raises(ValueError, match=f"the data's {part} are others"):
+            runs.run(config, tmp_path, [stage])
+    with pytest.raises(ValueError, match=f"the data's {part} are others"):
+        runs.test_examples(tiny.tiny_config(**trained), 1, 16)

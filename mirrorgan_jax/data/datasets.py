@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 
 import ml_collections
@@ -60,6 +61,7 @@ class Dataset:
       vocab: the words of its captions.
       train, test: its splits.
       truth: what is known beyond pictures and captions, or None.
+      contents: what the splits hold, as "train captions 1f2e..., train classes ...".
     """
 
     name: str
@@ -67,6 +69,7 @@ class Dataset:
     train: Split
     test: Split
     truth: records.Truth | None
+    contents: str
 
 
 def _fixed(values, dtype) -> np.ndarray:
@@ -92,6 +95,23 @@ def _split(name, rows, vocab, directory, *, crop_to_box) -> Split:
         crop_to_box=crop_to_box,
         directory=directory,
     )
+
+
+def _contents(prepared: dict, *, with_boxes: bool) -> str:
+    """Hashes of what training and evaluation read, each behind its name."""
+    parts = {"captions": "captions", "classes": "class_id"}
+    parts |= {"boxes": "box"} if with_boxes else {}
+    found = {
+        f"{split} {part}": hashlib.sha256(
+            json.dumps([row[key] for row in prepared[split]]).encode()
+        ).hexdigest()
+        for split in records.SPLITS
+        for part, key in parts.items()
+    }
+    # Not there where the data were prepared by a version that did not note them.
+    for split, pictures in prepared.get("pictures", {}).items():
+        found[f"{split} pictures"] = pictures
+    return ", ".join(f"{part} {digest[:12]}" for part, digest in found.items())
 
 
 def _vocabulary(prepared: dict, rule: str) -> text.Vocabulary:
@@ -144,4 +164,5 @@ def load(settings: ml_collections.ConfigDict, *, seed: int) -> Dataset:
     ]
     if problems:
         raise records.DataError(directory, problems)
-    return Dataset(settings.name, vocab, train, test, source.TRUTH)
+    contents = _contents(rows, with_boxes=source.CROP_TO_BOX)
+    return Dataset(settings.name, vocab, train, test, source.TRUTH, contents)

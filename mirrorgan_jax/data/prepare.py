@@ -7,6 +7,7 @@ the last act; what a killed preparation left is removed by the next one.
 
 import contextlib
 import fcntl
+import hashlib
 import io
 import json
 import logging
@@ -72,6 +73,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         rows = self.info.metadata.setdefault(split, [])
         found = [record for record in self._found.records if record.split == split]
         counted = progress.counted(found, len(found), f"writing {split}")
+        pictures = hashlib.sha256()
         for number, record in enumerate(counted):
             example = {
                 "captions": list(record.captions),
@@ -82,8 +84,11 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "name": record.name,
             }
             rows.append(example)
-            picture = io.BytesIO(images.normalise(record.read(), self._ground))
-            yield number, {"image": picture, **example}
+            picture = images.normalise(record.read(), self._ground)
+            pictures.update(hashlib.sha256(picture).digest())
+            yield number, {"image": io.BytesIO(picture), **example}
+        digests = self.info.metadata.setdefault("pictures", {})
+        digests[split] = pictures.hexdigest()
 
 
 def _place(record: records.Record) -> str:

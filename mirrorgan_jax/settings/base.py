@@ -73,6 +73,9 @@ _DATA = {
     # MiB of memory for the pictures of a split that are kept resized; larger splits
     # are decoded every epoch; 0: always.
     "cache_mib": zero_or_more(512),
+    # Hashes of what the prepared data hold; a run sets it, and compares it when it goes
+    # on or is evaluated.
+    "contents": "",
 }
 
 _TEXT = {

@@ -15,7 +15,7 @@ METRICS = {
 # Keys that a run may change on its way; memory and speed are no settings of it.
 _FREE_KEYS = (
     "num_steps", "gate_margin", "remat", "generator_remat", "discriminator_remat",
-    "cache_mib", "lr_rule_batch",
+    "cache_mib", "lr_rule_batch", "contents",
 )  # fmt: skip
 
 
@@ -84,7 +84,26 @@ def different_settings(name, saved, config):
     if config[name]["lr_rule"] != "none":
         batches = [configs.rule_batch(values[name]) for values in (saved, config)]
         pairs.append((f"{name}.lr_rule_batch", *batches))
-    return [f"{k} = {n!r}, was {o!r}" for k, o, n in pairs if o != n]
+    different = [f"{k} = {n!r}, was {o!r}" for k, o, n in pairs if o != n]
+    return different + different_contents(saved["data"], config["data"])
+
+
+def different_contents(saved, now):
+    """["the data's train captions are others"] where hashes of data differ.
+
+    Args:
+      saved, now: dictionaries of the group `data`; what only one of them has a hash of
+        is not compared, as in checkpoints of before there were any.
+    """
+    before, after = (
+        dict(part.rsplit(" ", 1) for part in group["contents"].split(", ") if part)
+        for group in (saved, now)
+    )
+    return [
+        f"the data's {part} are others"
+        for part in before
+        if part in after and before[part] != after[part]
+    ]
 
 
 def check_resumable(name, saved, saved_vocab, config, vocab):

@@ -94,7 +94,7 @@ def test_names_are_found_as_people_spell_them(tmp_path):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_digest_is_of_contents_and_remembers_what_it_read(tmp_path, name, monkeypatch):
-    memory = tmp_path / "memory" / "digests.json"
+    memory = tmp_path / "memory"
 
     def digest(contents):
         source = make(tmp_path / name, contents)
@@ -110,7 +110,8 @@ def test_digest_is_of_contents_and_remembers_what_it_read(tmp_path, name, monkey
         assert again == first
     monkeypatch.setattr(digests.hashlib, "file_digest", None)
     assert source.digest(remembered=memory) == again  # nothing is read
-    memory.write_text("no JSON")
+    (note,) = memory.iterdir()
+    note.write_text("no JSON")
     with pytest.raises(TypeError):
         source.digest(remembered=memory)
 

@@ -59,6 +59,12 @@ def fingerprint(settings, seed):
 """
 
 
+def _picture(color):
+    out = io.BytesIO()
+    Image.new("RGB", (40, 40), color).save(out, "PNG")
+    return out.getvalue()
+
+
 @pytest.fixture
 def squares(tmp_path, monkeypatch):
     """A new data set: one file and one line."""
@@ -132,6 +138,28 @@ def test_names_from_outside_are_printed_with_escapes(squares, monkeypatch):
     with pytest.raises(ValueError, match=r"\\x1b\[2J.png: bad box") as error:
         prepare.prepare(squares, seed=0)
     assert "\x1b" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"captions": ["square number 8"]}, "train captions"),
+        ({"class_id": 99}, "train classes"),
+        ({"box": (15, 14, 12, 12)}, "train boxes"),
+        ({"read": lambda: _picture((1, 2, 3))}, "train pictures"),
+        ({"name": "other.png"}, None),
+    ],
+)
+def test_contents_are_what_is_trained_on(squares, tmp_path, monkeypatch, changes, part):
+    source = data.source("squares")
+    found = [*source.read(squares, 0).records]
+    before = datasets.load(squares, seed=0).contents.split(", ")
+    found[3] = dataclasses.replace(found[3], **changes)
+    monkeypatch.setattr(source, "read", lambda settings, seed: records.Found(found))
+    squares.root = str(tmp_path / "again")
+    after = datasets.load(squares, seed=0).contents.split(", ")
+    different = [a for a, b in zip(after, before, strict=True) if a != b]
+    assert [entry.rpartition(" ")[0] for entry in different] == [part] * bool(part)
 
 
 @pytest.mark.parametrize(

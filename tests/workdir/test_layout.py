@@ -32,3 +32,12 @@ def test_cache_is_no_setting_and_may_be_missing():
 def test_batch_of_the_rates_counts_where_they_follow_it(rule, then, said):
     now = {"stem.lr_rule": rule}
     assert different(now, **now, **{"stem.lr_rule_batch": then}) == said
+
+
+def test_contents_of_the_data_are_compared_part_by_part():
+    then = {"data.contents": "train captions 1, train pictures 2, test pictures 3"}
+    now = {"data.contents": "train captions 1, train pictures 9, test boxes 4"}
+    assert different(now, **then) == ["the data's train pictures are others"]
+    assert different(then, **then) == []
+    # One of them was made before there were hashes.
+    assert different({}, **then) == different(now) == []

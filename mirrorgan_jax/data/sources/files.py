@@ -4,8 +4,8 @@ What people download comes from strangers: nothing is unpacked onto the disk, a 
 that leaves the data set is refused, and everything that is read has a limit.
 """
 
+import abc
 import bz2
-import concurrent.futures
 import contextlib
 import functools
 import gzip
@@ -95,7 +95,7 @@ def _wanted(name):
     return not parts[-1].startswith("._") and not _JUNK & {p.lower() for p in parts}
 
 
-class Files:
+class Files(abc.ABC):
     """The regular files of a data set by their names relative to it.
 
     Attributes:
@@ -154,29 +154,33 @@ class Files:
         return found
 
     def digest(
-        self, names: Iterable[str] | None = None, *, remembered: object = None
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        remembered: str | os.PathLike | None = digests.FOLDER,
     ) -> str:
         """Hash of names and contents: another one where a single byte differs.
 
         Args:
           names: files that count; None: all.
-          remembered: a JSON file that spares reading what has the size and the time of
-            change that it had; None: everything is read.
+          remembered: folder of notes that spare reading what has the size and the time
+            of change that it had; None: everything is read.
         """
         counted = self.names if names is None else sorted(names)
-        with digests.Remembered(remembered) as memory:
+        with digests.Remembered(remembered, self._path) as memory:
             parts = self._digests(counted, memory)
         total = hashlib.sha256()
         for name, part in parts:
             total.update(f"{name} {part}\n".encode("utf-8", "surrogateescape"))
         return total.hexdigest()
 
-    def _read(self, member, size):
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _read(self, member: object, size: int) -> bytes:
+        """The first bytes of a member, at most `size`."""
 
     def _digests(self, names, memory):
         """(name, hash) of the files; an archive is one file."""
-        return [("", memory.digest(self._path)), *((name, "") for name in names)]
+        return [("", *memory.digests([self._path])), *((name, "") for name in names)]
 
 
 class _Folder(Files):
@@ -209,9 +213,8 @@ class _Folder(Files):
             return file.read(size)
 
     def _digests(self, names, memory):
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            paths = (self._members[name] for name in names)
-            return list(zip(names, pool.map(memory.digest, paths), strict=True))
+        found = memory.digests([self._members[name] for name in names])
+        return list(zip(names, found, strict=True))
 
 
 def _without_top(found):
