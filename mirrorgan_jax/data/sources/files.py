@@ -242,8 +242,12 @@ def _checked(names):
 class _Zip(Files):
     def __init__(self, path):
         self._zip = zipfile.ZipFile(path)
-        found = [(self._name(i), i) for i in self._zip.infolist() if not i.is_dir()]
-        found = [(name, info) for name, info in found if _wanted(name)]
+        found = [(self._name(info), info) for info in self._zip.infolist()]
+        found = [
+            (name, info)
+            for name, info in found
+            if _wanted(name) and not name.endswith("/")
+        ]
         _checked(name for name, _ in found)
         super().__init__(path, _without_top(found))
 
