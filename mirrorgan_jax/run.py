@@ -239,6 +239,7 @@ def _batches(parts, stage):
         start_step=start,
         rows=rows,
         cache_mib=config.data.cache_mib,
+        bad_pictures=config.data.bad_pictures,
         say=hosts.say,
     )
 

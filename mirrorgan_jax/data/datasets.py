@@ -49,7 +49,7 @@ class Split:
     def pictures(self) -> cache.Pictures:
         """The split's pictures, opened when they are first asked for."""
         boxes = self.boxes if self.crop_to_box else np.zeros_like(self.boxes)
-        return cache.Pictures(self.directory, self.name, boxes)
+        return cache.Pictures(self.directory, self.name, boxes, self.names)
 
 
 @dataclasses.dataclass(frozen=True)

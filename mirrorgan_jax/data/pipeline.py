@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from mirrorgan_jax import text
-from mirrorgan_jax.data import cache, datasets, images
+from mirrorgan_jax.data import cache, damage, datasets, images
 
 _PREFETCH = 4
 _ROUNDS = 4  # of the cipher that shuffles
@@ -63,10 +63,10 @@ def _words(split, indices, choices, num_words: int) -> tuple[np.ndarray, ...]:
     )
 
 
-def _block(split, indices, choices, num_words: int) -> tuple[np.ndarray, ...]:
+def _block(split, indices, examples, choices, num_words: int) -> tuple[np.ndarray, ...]:
     """A block of elements, in the order of `_FIELDS`."""
     return (
-        np.array(split.pictures.examples(indices), object),
+        np.array(examples, object),
         split.pictures.boxes[indices],
         np.array([draw for _, draw, _ in choices], np.int64),
         np.array([flip for _, _, flip in choices], bool),
@@ -103,7 +103,8 @@ def _load_block(load: Callable, num_words: int) -> Callable:
 
 def _decoded_batches(blocks, load, *, rows: int, image_size, num_words, random_crop):
     """Blocks of element numbers and indices -> iterator of batches."""
-    data = blocks.map(_load_block(load, num_words)).unbatch()
+    errors = damage.Errors()
+    data = blocks.map(_load_block(errors.kept(load), num_words)).unbatch()
     data = data.map(
         lambda block: _finish_element(
             block, image_size=image_size, random_crop=random_crop
@@ -112,7 +113,7 @@ def _decoded_batches(blocks, load, *, rows: int, image_size, num_words, random_c
         deterministic=True,
     )
     data = data.batch(rows, drop_remainder=True).prefetch(_PREFETCH)
-    return cache.with_threads(data).as_numpy_iterator()
+    return errors.raising(cache.with_threads(data).as_numpy_iterator())
 
 
 def _window(image: np.ndarray, image_size: int, draw, flip: bool) -> np.ndarray:
@@ -125,12 +126,13 @@ def _window(image: np.ndarray, image_size: int, draw, flip: bool) -> np.ndarray:
 
 
 def _resized_batches(
-    blocks, split, resized, choose, *, image_size: int, num_words: int
+    blocks, split, good, resized, choose, *, image_size: int, num_words: int
 ):
     """`_decoded_batches` from pictures that are kept resized."""
     fields = {"image": tf.uint8, **{key: _FIELDS[key] for key in _KEPT}}
 
     def load(elements, indices):
+        indices = good.places(indices)
         choices = choose(elements, indices)
         window = [
             _window(resized[i], image_size, draw, flip)
@@ -156,7 +158,7 @@ def _rows(rows: Sequence[int] | None, batch_size: int) -> np.ndarray:
     return rows.astype(np.int64)
 
 
-def _kept(split, image_size: int, cache_mib, say) -> list[np.ndarray] | None:
+def _kept(split, good, image_size: int, cache_mib, say) -> list[np.ndarray] | None:
     """The resized pictures if they may be kept; says which it is."""
     needed = cache.resized_bytes(len(split), image_size) / 2**20
     pictures = f"{split.name}: {len(split):,} pictures"
@@ -167,7 +169,7 @@ def _kept(split, image_size: int, cache_mib, say) -> list[np.ndarray] | None:
             f" {needed:,.0f} MiB {key}"
         )
         return None
-    resized = split.pictures.resized(image_size)
+    resized = split.pictures.resized(image_size, good.read)
     mib = sum(picture.nbytes for picture in resized) / 2**20
     side = images.resized_shorter_side(image_size)
     say(f"{pictures} kept resized to {side} pixels, {mib:,.0f} MiB {key}")
@@ -182,6 +184,7 @@ def train_batches(
     num_words: int,
     seed: int,
     cache_mib: float,
+    bad_pictures: float = 0.0,
     start_step: int = 0,
     rows: Sequence[int] | None = None,
     say: Callable[[str], object] = print,
@@ -199,13 +202,20 @@ def train_batches(
       seed: 0 to 2**31 - 1.
       cache_mib: MiB; a split whose resized pictures need more, or 0, is decoded anew
         every epoch.
+      bad_pictures: share of the split's pictures that may be damaged on disk: in an
+        element whose picture is, the next good one stands (`damage.GoodPictures`).
       start_step: number of the first batch.
       rows: positions in the global batch that this process needs; None is all.
-      say: called once, with a line that tells which of the two is done.
+      say: called with a line that tells which of the two is done, and with one for
+        every damaged picture.
 
     Yields:
       `image` [R, S, S, 3] uint8, `tokens` [R, T], `length` [R], `class_id` [R] and
       `index` [R] int32, R = len(rows).
+
+    Raises:
+      ValueError: an argument is wrong, a picture cannot be read, or more are damaged
+        than may be; in a sentence.
     """
     if not 0 <= seed < 2**31:
         raise ValueError(f"seed = {seed}: allowed are 0 to 2**31 - 1")
@@ -231,13 +241,16 @@ def train_batches(
         ]
 
     def load(elements, indices):
-        return _block(split, indices, choose(elements, indices), num_words)
+        indices, examples = good.read(indices)
+        choices = choose(elements, indices)
+        return _block(split, indices, examples, choices, num_words)
 
     blocks = tf.data.Dataset.counter(start_step, dtype=tf.int64).map(place)
     sizes = {"image_size": image_size, "num_words": num_words}
-    resized = _kept(split, image_size, cache_mib, say)
+    good = damage.GoodPictures(split.pictures, bad_pictures, say)
+    resized = _kept(split, good, image_size, cache_mib, say)
     if resized is not None:
-        return _resized_batches(blocks, split, resized, choose, **sizes)
+        return _resized_batches(blocks, split, good, resized, choose, **sizes)
     return _decoded_batches(blocks, load, rows=len(rows), random_crop=True, **sizes)
 
 
@@ -265,6 +278,9 @@ def eval_batches(
     Yields:
       The fields of `train_batches` and `valid` [R] bool: the last batch is filled up
       with its last element, not valid.
+
+    Raises:
+      ValueError: an argument is wrong, or a picture cannot be read: none is left out.
     """
     indices, captions = np.asarray(indices, np.int64), np.asarray(captions, np.int64)
     if indices.shape != captions.shape or indices.ndim != 1:
@@ -285,7 +301,8 @@ def eval_batches(
             for p, i in zip(places, indices, strict=True)
         ]
         choices = [(caption, (0, 0), False) for caption in ids]
-        return _block(split, indices, choices, num_words)
+        examples = split.pictures.examples(indices)
+        return _block(split, indices, examples, choices, num_words)
 
     blocks = tf.data.Dataset.from_tensor_slices((places, indices[places]))
     batches = _decoded_batches(

@@ -76,6 +76,9 @@ _DATA = {
     # Hashes of what the prepared data hold; a run sets it, and compares it when it goes
     # on or is evaluated.
     "contents": "",
+    # Share of a split's pictures, rounded up, that may be damaged on disk: training
+    # takes the next good one and says so; more are an error.
+    "bad_pictures": below_one(0.001, zero=True),
 }
 
 _TEXT = {

@@ -15,7 +15,7 @@ METRICS = {
 # Keys that a run may change on its way; memory and speed are no settings of it.
 _FREE_KEYS = (
     "num_steps", "gate_margin", "remat", "generator_remat", "discriminator_remat",
-    "cache_mib", "lr_rule_batch", "contents",
+    "cache_mib", "bad_pictures", "lr_rule_batch", "contents",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ def different(now, **then):
 
 def test_cache_is_no_setting_and_may_be_missing():
     assert different({"data.cache_mib": 0}) == []
+    assert different({"data.bad_pictures": 0.5}) == []
     saved = tiny.tiny_config().to_dict()
     del saved["data"]["cache_mib"]
     now = tiny.tiny_config()
