@@ -15,7 +15,7 @@ from mirrorgan_jax.training import state as states
 pytestmark = pytest.mark.full
 
 FOLDER = ROOT / "benchmarks"
-TESTED = {"train_step", "compile_table"}
+TESTED = {"train_step", "compile_table", "input_pipeline"}
 
 
 def benchmark(name):
@@ -81,3 +81,12 @@ def test_compile_table_prints_a_row(monkeypatch, capsys, only_damsm):
     assert [row.split(" | ")[:2] for row in rows] == [["| 2x4", "8"], ["| 1x1", "2"]]
     assert {row.count("|") for row in (head, *rows)} == {8}
     assert all("| none | none |" in row for row in rows)
+
+
+def test_input_pipeline_prints_its_figures(capsys):
+    benchmark("input_pipeline").measure(
+        pictures=8, rounds=2, width=50, height=40, image_size=16, batch_size=3
+    )
+    *rounds, last = capsys.readouterr().out.splitlines()[-3:]
+    assert all("plain decoding" in x and "MiB held" in x for x in rounds)
+    assert "of 8 JPEGs of 50x40, cropped to 16, batches of 3" in last
