@@ -11,6 +11,7 @@ VERBS = {
     "evaluate": "measures a trained run again",
     "report": "writes the HTML page of a run",
     "reproduce": "trains the rows of a table of the paper and writes it",
+    "show-data": "draws what training or evaluation sees of a data set",
     "compile": "says what a step needs on machines that need not be there",
     "convert": "converts StackGAN's Inception-v3 for CUB",
 }
@@ -33,6 +34,11 @@ examples:
 mirrorgan VERB --help tells the flags of a verb."""
 
 
+def module(verb):
+    """The module of a verb of `VERBS`: `show-data` is `cli/show_data.py`."""
+    return importlib.import_module(f"mirrorgan_jax.cli.{verb.replace('-', '_')}")
+
+
 def cli(argv=None):
     """Entry point of the console script; returns the exit status.
 
@@ -50,8 +56,7 @@ def cli(argv=None):
         hint = f": is it {near[0]}?" if near else f": there are {', '.join(VERBS)}"
         print(f"error: mirrorgan has no verb {verb!r}{hint}", file=sys.stderr)
         return 1
-    command = importlib.import_module(f"mirrorgan_jax.cli.{verb}")
-    return command.cli([f"mirrorgan {verb}", *rest])
+    return module(verb).cli([f"mirrorgan {verb}", *rest])
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ _MARGIN = 24
 _MAX_LINES = 5  # of a caption in a grid of samples
 _MAX_TABLE_LINES = 10
 _SHEET_WIDTH = 2300
+_CONTACT = 192  # pixels at least of the largest picture of a contact sheet
 
 
 class Cell(NamedTuple):
@@ -265,34 +266,67 @@ def sample_grid(stages, captions, *, cell=None, real=None, title=None):
     Raises:
       ValueError: images and captions do not fit together.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     columns = _columns(stages, captions, real)
-    cell = cell or cell_size(stages)
-    scale = max(cell / 128, 1.0) ** 0.5  # of the letters: larger sheets, larger ones
-    width = len(columns) * (cell + _GAP) - _GAP
-    across = _across(len(captions), width + _GUTTER)
+    cells = [cell or cell_size(stages)] * len(columns)
+    return _grid(columns, cells, [[c] for c in captions], title, _MAX_LINES)
+
+
+def contact_sheet(columns, texts, *, title=None):
+    """Sheet of n examples at several sizes, none of which is resized.
+
+    Args:
+      columns: (heading, [n, q, q, 3] images in [-1, 1] or uint8) of each column. Where
+        all are small, each of their pixels becomes a square of equal size.
+      texts: for each example its paragraphs, see `Cell`.
+      title: paragraph above everything, or None.
+
+    Returns:
+      PIL.Image, RGB.
+    """
+    sizes = [np.shape(images)[1] for _, images in columns]
+    factor = -(-_CONTACT // max(sizes))
+    return _grid(columns, [q * factor for q in sizes], texts, title, _MAX_TABLE_LINES)
+
+
+def _grid(columns, cells, texts, title, max_lines):
+    """Examples beside and below one another, the columns of each side by side.
+
+    Args:
+      columns: (heading, [n, q, q, 3] images) of each.
+      cells: pixels at which the images of each column are shown.
+      texts: for each example the paragraphs underneath.
+      title: paragraph above everything, or None.
+      max_lines: of a paragraph.
+    """
+    from PIL import Image, ImageDraw
+
+    high, width = max(cells), sum(cells) + _GAP * (len(cells) - 1)
+    scale = max(high / 128, 1.0) ** 0.5  # of the letters: larger sheets, larger ones
+    across = _across(len(texts), width + _GUTTER)
     total = 2 * _MARGIN + across * (width + _GUTTER) - _GUTTER
-    texts = [_Text([c], 15 * scale, width, _MAX_LINES) for c in captions]
-    rows = [texts[at : at + across] for at in range(0, len(texts), across)]
-    heights = [cell + 6 + max(t.height for t in row) + _GUTTER // 2 for row in rows]
+    below = [_Text(own, 15 * scale, width, max_lines) for own in texts]
+    rows = [below[at : at + across] for at in range(0, len(below), across)]
+    heights = [high + 6 + max(t.height for t in row) + _GUTTER // 2 for row in rows]
     heading = _Text([title], 20 * scale, total - 2 * _MARGIN)
+    names = [
+        _Text([coloured(name, FAINT)], 12 * scale, cell)
+        for (name, _), cell in zip(columns, cells, strict=True)
+    ]
     above = heading.height + round(8 * scale) if heading.height else 0
-    top = _MARGIN + above + round(17 * scale)
+    top = _MARGIN + above + max(name.height for name in names) + 1
     sheet = Image.new(
         "RGB", (total, top + sum(heights) - _GUTTER // 2 + _MARGIN), _PAPER
     )
     draw = ImageDraw.Draw(sheet)
     heading.draw(draw, _MARGIN, _MARGIN - 6)
-    small = ImageFont.load_default(size=12 * scale)
-    for index, caption in enumerate(texts):
+    for index, words in enumerate(below):
         row, place = divmod(index, across)
-        left = _MARGIN + place * (width + _GUTTER)
+        x = left = _MARGIN + place * (width + _GUTTER)
         y = top + sum(heights[:row])
-        for number, (name, images) in enumerate(columns):
-            x = left + number * (cell + _GAP)
+        for (_, images), name, cell in zip(columns, names, cells, strict=True):
             if row == 0:
-                draw.text((x, y - round(17 * scale)), name, FAINT, font=small)
+                name.draw(draw, x, y - name.height - 1)
             sheet.paste(tile(images[index], cell), (x, y))
-        caption.draw(draw, left, y + cell + 6)
+            x += cell + _GAP
+        words.draw(draw, left, y + high + 6)
     return sheet
