@@ -47,8 +47,11 @@ def test_evaluation_takes_the_configuration_of_the_checkpoint(asked, uninterrupt
     ((config, folder, stages),) = asked
     assert (folder, stages) == (str(workdir), ["evaluate"])
     expected = settings.flat(tiny.tiny_config())
-    expected["data.root"] = config.data.root
-    assert settings.flat(config) == expected and config.data.root
+    # Where the data were prepared, and hashes of what they held.
+    for key in ("root", "contents"):
+        assert config.data[key]
+        expected[f"data.{key}"] = config.data[key]
+    assert settings.flat(config) == expected
 
 
 def test_evaluation_takes_another_configuration_where_it_is_given(asked, uninterrupted):
