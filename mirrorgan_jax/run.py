@@ -151,20 +151,7 @@ def run(config, workdir, wanted):
     )
     config = config.copy_and_resolve_references()
     config.data.contents = dataset.contents
-    lacking = groups and classes.problem(dataset.train.class_ids)
-    if lacking:
-        raise ValueError(f"data {config.data.name}: {lacking}")
-    for remark in captions.remarks(
-        dataset.train.texts,
-        dataset.train.captions,
-        rule=config.data.words,
-        batch_size=max(config[group].batch_size for group in configs.STAGES),
-    ):
-        hosts.say(remark)
-    if data.source(config.data.name).NEEDS:  # not drawn as many as are wanted
-        counts = {"train": len(dataset.train), "test": len(dataset.test)}
-        for sentence in advice.small_set(config, **counts):
-            hosts.say(f"data: {sentence}")
+    _look_at(dataset, config, training=bool(groups))
 
     # 3. Stages, each from where it stopped; the evaluation is the last.
     parts = Parts(config, dataset, mesh, epath.Path(workdir))
@@ -175,6 +162,24 @@ def run(config, workdir, wanted):
         else:
             _train(parts, name)
         hosts.say(f"{name}: done, {(time.time() - begin) / 60:.1f} minutes")
+
+
+def _look_at(dataset, config, *, training):
+    """Says what is doubtful about the data; refuses what cannot be trained on."""
+    lacking = training and classes.problem(dataset.train.class_ids)
+    if lacking:
+        raise ValueError(f"data {config.data.name}: {lacking}")
+    remarks = captions.remarks(
+        dataset.train.texts,
+        dataset.train.captions,
+        rule=config.data.words,
+        batch_size=max(config[group].batch_size for group in configs.STAGES),
+    )
+    if data.source(config.data.name).NEEDS:  # not drawn as many as are wanted
+        counts = {"train": len(dataset.train), "test": len(dataset.test)}
+        remarks += advice.small_set(config, **counts)
+    for remark in remarks:
+        hosts.say(f"data: {remark}")
 
 
 def _check_prerequisites(config, workdir, wanted):

@@ -74,7 +74,8 @@ def _trained(split, config, n, seed):
         # Nothing is kept in memory for so few: pixels agree within one grey level.
         batches = pipeline.train_batches(
             split, batch_size=len(split), rows=elements, image_size=size,
-            num_words=words, seed=seed, cache_mib=0, say=lambda line: None,
+            num_words=words, seed=seed, cache_mib=0,
+            bad_pictures=config.data.bad_pictures, say=lambda line: None,
         )  # fmt: skip
         return next(batches)
 
@@ -203,7 +204,7 @@ def show(config, name, n, seed):
       seed: of order, crops and captions.
 
     Returns:
-      (PIL image, lines: the title, then one a picture).
+      (PIL image, lines: the title, one a picture, one a damaged picture).
     """
     from mirrorgan_jax import run as runs
     from mirrorgan_jax.report import sheets
@@ -220,7 +221,13 @@ def show(config, name, n, seed):
         lines.append(f"{about}: {' '.join(word for word, _ in words)}")
         paragraph = [(w, sheets.INK if k else sheets.FAINT) for w, k in words]
         texts.append([paragraph, sheets.coloured(about, sheets.FAINT)])
-    return sheets.contact_sheet(columns(config, seen.batch), texts, title=title), lines
+    sheet = sheets.contact_sheet(columns(config, seen.batch), texts, title=title)
+    # Only training, which takes the next one, gets here with any.
+    damaged = [
+        f"{error.what}: the next good picture takes its place"
+        for error in split.pictures.damaged.values()
+    ]
+    return sheet, lines + damaged
 
 
 def _replaceable(path):

@@ -8,7 +8,7 @@ import re
 
 from PIL import features
 
-from mirrorgan_jax.data.sources import files
+from mirrorgan_jax.data.sources import files, records
 
 _SHOWN = 40  # characters of a text that is no picture
 _LONGEST = 200  # characters of a library's message
@@ -56,7 +56,7 @@ def sentence(error: BaseException | str) -> str:
     text = str(error) or type(error).__name__
     text = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", text)
     text = " ".join(text.split())
-    return files.printable(text[:_LONGEST]) + "..." * (len(text) > _LONGEST)
+    return records.printable(text[:_LONGEST]) + "..." * (len(text) > _LONGEST)
 
 
 def recognise(data: bytes) -> str:

@@ -14,7 +14,11 @@ from mirrorgan_jax import text
 from mirrorgan_jax.data import cache, damage, datasets, images
 
 _PREFETCH = 4
-_ROUNDS = 4  # of the cipher that shuffles
+# Rounds of the cipher that shuffles. With four, some epochs of a few pictures stand
+# nearly in the order of the files: of 60 epochs of 35 pictures one is correlated with
+# it by 0.95, of 1,000 by 0.42; with eight by 0.40 and 0.09, as of true permutations.
+# Larger sets keep the order that runs have begun with.
+_ROUNDS, _ROUNDS_OF_SMALL, _SMALL = 4, 8, 2000
 _FIELDS = {
     "record": tf.string,
     "box": tf.int32,
@@ -230,7 +234,7 @@ def train_batches(
             index=elements % count,
             seed=tf.stack([tf.zeros_like(epochs), epochs * 0 + seed, epochs], axis=-1),
             max_index=tf.fill(tf.shape(elements), tf.constant(count - 1, tf.int64)),
-            rounds=_ROUNDS,
+            rounds=_ROUNDS_OF_SMALL if count < _SMALL else _ROUNDS,
         )
         return elements, indices
 

@@ -12,7 +12,7 @@ from support import ROOT, TESTS, forms, tiny
 from mirrorgan_jax import run as runs
 from mirrorgan_jax import text
 from mirrorgan_jax.cli import show_data, verbs
-from mirrorgan_jax.data import pipeline
+from mirrorgan_jax.data import damage, pipeline
 from mirrorgan_jax.models import resize
 from mirrorgan_jax.report import sheets
 
@@ -65,6 +65,20 @@ def _train_batch(split, size, rows, seed):
             seed=seed, cache_mib=0, say=lambda line: None,
         )
     )  # fmt: skip
+
+
+def test_damaged_picture_is_named_and_the_next_one_shown(show, dataset, monkeypatch):
+    split = dataset.train
+    index = int(_train_batch(split, 32, [0], 0)["index"][0])
+    error = damage.Unreadable(index, "train: a is damaged", "advice", damaged=True)
+    monkeypatch.setitem(split.pictures.damaged, index, error)
+    monkeypatch.setattr(runs, "load_data", lambda config: dataset)
+    status, _, lines, err = show("--n=1", "--seed=0", "--config.data.bad_pictures=0.1")
+    assert status == 0, err
+    assert split.names[(index + 1) % len(split)] in lines[1]
+    assert "train: a is damaged: the next good picture takes its place" in lines
+    status, _, _, err = show("--n=1", "--seed=0", "--config.data.bad_pictures=0")
+    assert status == 1 and "data.bad_pictures = 0.0 allows 0" in err
 
 
 @pytest.mark.parametrize("seed", [0, 5])

@@ -3,19 +3,15 @@
 import gzip
 import io
 import json
-import os
-import pathlib
 import shutil
 import zipfile
 
 import pytest
 from PIL import Image
-from support import ROOT, data_settings
+from support import data_settings
 
 from mirrorgan_jax.data import datasets, pipeline
 from mirrorgan_jax.data.sources import coco, records
-
-_SHARED = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
@@ -30,13 +26,6 @@ def _settings(source, root="", **changes):
 
 def _load(source, root, **changes):
     return datasets.load(_settings(source, root, **changes), seed=0)
-
-
-def _shared(name):
-    path = pathlib.Path(os.environ.get("MIRRORGAN_DATA", _SHARED)) / name
-    if not path.exists():
-        pytest.skip(f"{path} is absent: set MIRRORGAN_DATA to its folder")
-    return path
 
 
 def _picture(number, mode="RGB"):
@@ -357,13 +346,13 @@ def test_contents_decide_which_prepared_copy_is_used(raw, tmp_path):
 
 
 def test_real_photographs_are_prepared(tmp_path):
-    data = _load(_shared("coco_mini"), tmp_path)
+    data = _load(data_settings.real("coco_mini"), tmp_path)
     assert (len(data.train), len(data.test)) == (8, 8)
     assert {len(t) for t in (*data.train.texts, *data.test.texts)} == {5}
 
 
 def test_real_captions_are_counted(tmp_path):
-    packed = _shared("coco_mini") / "captions_val2014_subset.json.gz"
+    packed = data_settings.real("coco_mini") / "captions_val2014_subset.json.gz"
     raw = _Coco(tmp_path / "coco")
     raw.write()
     raw.write_json("val", gzip.decompress(packed.read_bytes()))

@@ -1,16 +1,12 @@
 """The reader of CUB-200-2011: layout, pickles of Python 2, and what it refuses."""
 
-import os
-import pathlib
 import pickle
 
 import pytest
-from support import ROOT, cub_folder, data_settings
+from support import cub_folder, data_settings
 
 from mirrorgan_jax.data import datasets, pipeline, prepare
 from mirrorgan_jax.data.sources import cub, records
-
-_SHARED = ROOT.parent / "shared" / "data"
 
 
 def _settings(source, root=""):
@@ -19,13 +15,6 @@ def _settings(source, root=""):
 
 def _load(source, root):
     return datasets.load(_settings(source, root), seed=0)
-
-
-def _shared(name):
-    path = pathlib.Path(os.environ.get("MIRRORGAN_DATA", _SHARED)) / name
-    if not path.exists():
-        pytest.skip(f"{path} is absent: set MIRRORGAN_DATA to its folder")
-    return path
 
 
 @pytest.fixture
@@ -99,7 +88,7 @@ def test_fingerprint_changes_with_the_files(source):
 
 
 def test_cub_mini_is_read_whole(tmp_path):
-    data = _load(_shared("cub_mini"), tmp_path)
+    data = _load(data_settings.real("cub_mini"), tmp_path)
     assert (len(data.train), len(data.test)) == (35, 25)
     assert set(data.train.class_ids) == {2, 3, 5, 7, 10}
     assert set(data.test.class_ids) == {1, 4, 6, 8, 9}

@@ -78,14 +78,14 @@ def _swapped(value):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda v: v[:3], "a list of 3 items, not the four parts that AttnGAN writes"),
-        (lambda v: {"a": v}, "a dict of 1 items, not the four parts"),
+        (lambda v: v[:3], "3 parts, not the four that AttnGAN writes"),
+        (lambda v: {"a": v}, "not the four parts that AttnGAN writes"),
         (lambda v: [v[0][:-1], *v[1:]], "19 captions of train for 2 pictures, not 10"),
         (_changed(train=[[99]] * 20), "caption 0 of train is no list of numbers from"),
         (_changed(train=[[0]] * 20), "caption 0 of train is no list of numbers from 1"),
         (_changed(train=[[]] * 20), "caption 0 of train is no list of numbers from 1"),
         (_changed(train=[["a"]] * 20), "caption 0 of train is no list of numbers"),
-        (_changed(test={}), "captions of test: a dict of 0 items, not a list"),
+        (_changed(test={}), "captions of test: {}, not a list"),
         (_changed(by_number=[]), "third and fourth part are no dictionaries"),
         (_changed(by_number={0: "<end>", 2: "a"}), "word 1 is None, not a string"),
         (_changed(by_number={0: "<end>", 1: "A"}), "word 1, 'A', is no word of the"),

@@ -1,8 +1,6 @@
 """CUB-200-2011 in every form that people have: packed, in birds/, names and splits."""
 
 import gzip
-import os
-import pathlib
 import pickle
 import shutil
 import tarfile
@@ -10,25 +8,17 @@ import zipfile
 
 import numpy as np
 import pytest
-from support import ROOT, cub_folder, data_settings
+from support import cub_folder, data_settings
 
 from mirrorgan_jax import text
 from mirrorgan_jax.data import datasets
 from mirrorgan_jax.data.sources import cub, cub_split, records
 
-_SHARED = ROOT.parent / "shared" / "data"
 NAMES = cub_folder.NAMES
 
 
 def _read(source):
     return cub.read(data_settings.settings("", "cub", source), 0)
-
-
-def _shared(name):
-    path = pathlib.Path(os.environ.get("MIRRORGAN_DATA", _SHARED)) / name
-    if not path.exists():
-        pytest.skip(f"{path} is absent: set MIRRORGAN_DATA to its folder")
-    return path
 
 
 @pytest.fixture
@@ -184,7 +174,7 @@ def test_names_of_any_spelling_and_protocol_mean_their_pictures(source, spelt):
         ([*NAMES[:2], "Red_1"], None, "'Red_1' is not a picture's name"),
         ([*NAMES[:2], "a/../b/c"], None, "'a/../b/c' is not a picture's name"),
         ([*NAMES[:2], "a/\x1b[2J"], None, "'a/\\x1b[2J' is not a picture's name"),
-        ([*NAMES[:2], ["a"]], None, "a list of 1 items is not a picture's name"),
+        ([*NAMES[:2], ["a"]], None, "['a'] is not a picture's name"),
         ([*NAMES[:2], 3], None, "3 is not a picture's name"),
         (NAMES[:2], [2, 3], "class 3, but others of its folder have 2"),
         (NAMES[:2], [1, 1], "class 1 is that of '002.Red' too"),
@@ -193,7 +183,7 @@ def test_names_of_any_spelling_and_protocol_mean_their_pictures(source, spelt):
         (NAMES[:2], [2, -2], "class_info.pickle: item 1: -2 is no class"),
         (NAMES[:2], [2], "1 classes for 2 pictures"),
         ([], None, "train/filenames.pickle: lists no picture"),
-        ({"a": 1}, None, "train/filenames.pickle: a dict of 1 items, not a list"),
+        ({"a": 1}, None, "train/filenames.pickle: {'a': 1}, not a list"),
         (list(NAMES), [2, 2, 1], "001.Blue/Blue_1 is listed before, in train"),
     ],
 )  # fmt: skip
@@ -273,7 +263,7 @@ def test_fingerprint_is_that_of_what_is_read(source):
 
 
 def test_cub_mini_is_prepared_the_same_in_every_form(tmp_path):
-    mini = _shared("cub_mini")
+    mini = data_settings.real("cub_mini")
     first = datasets.load(data_settings.settings(tmp_path / "a", "cub", mini), seed=0)
     copy = tmp_path / "packed"
     copy.mkdir()
@@ -295,7 +285,7 @@ def test_cub_mini_is_prepared_the_same_in_every_form(tmp_path):
 
 
 def test_all_of_cub_has_the_known_counts(tmp_path):
-    meta = _shared("cub_meta")
+    meta = data_settings.real("cub_meta")
     (tmp_path / "CUB_200_2011").mkdir()
     for name in ("images.txt", "bounding_boxes.txt"):
         content = gzip.decompress((meta / f"CUB_200_2011/{name}.gz").read_bytes())

@@ -208,4 +208,4 @@ def test_bombs_stop_at_the_limit(tmp_path, name, monkeypatch):
 
 
 def test_names_are_printed_without_what_a_terminal_acts_on():
-    assert files.printable("\x1b[31mred\r.jpg \u00fc") == "\\x1b[31mred\\r.jpg \u00fc"
+    assert records.printable("\x1b[31mred\r.jpg \u00fc") == "\\x1b[31mred\\r.jpg \u00fc"

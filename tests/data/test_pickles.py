@@ -128,7 +128,7 @@ def test_names_of_code_are_refused_with_name_and_offset(protocol, tmp_path):
     ],
 )
 def test_other_values_than_split_files_need_are_refused(value, protocol):
-    refused(pickle.dumps(value, protocol))
+    assert refused(pickle.dumps(value, protocol))
 
 
 _DTYPE = b"cnumpy\ndtype\n(S'i8'\nI0\nI1\ntR"
@@ -192,7 +192,7 @@ def _exploding(levels):
         (b")" + b"\x85" * 100_000 + b".", "nested more than 20 deep"),
         (b"(" * 100_000 + b"t" * 100_000 + b".", "nested more than 20 deep"),
         (b"\x80\x02" + _exploding(100) + b".", "nested more than 20 deep"),
-        (b"\x80\x02}" + b"(" + _exploding(14) + b"Nu.", "a tuple of 1 items is no key"),
+        (b"\x80\x02}" + b"(" + _exploding(14) + b"Nu.", ") is no key"),
         (b"]q\x00h\x00a.", "contains itself"),
         (b"}q\x00K\x01h\x00s.", "contains itself"),
         (b"]q\x00\x85q\x01h\x00h\x01a0.", "changes after it was used"),

@@ -71,6 +71,15 @@ def test_batch_has_the_agreed_shapes_and_types(data, path):
     np.testing.assert_array_equal(batch["tokens"] > 0, words)
 
 
+def test_no_epoch_of_a_small_set_stands_in_the_order_of_its_files(data):
+    epochs = _take(data.train, 60, batch_size=150)
+    orders = [batch["index"] for batch in epochs]
+    assert all(sorted(order) == [*range(150)] for order in orders)
+    correlations = [np.corrcoef(order, np.arange(150))[0, 1] for order in orders]
+    # Of 60 true permutations hardly one reaches 0.3.
+    assert np.abs(correlations).max() < 0.35
+
+
 def test_same_seed_gives_the_same_stream_and_another_seed_another(data, path):
     first, second = _take(data.train, 4, **path), _take(data.train, 4, **path)
     for a, b in zip(first, second, strict=True):

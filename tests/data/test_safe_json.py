@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from mirrorgan_jax.data.sources import safe_json
+from mirrorgan_jax.data.sources import records, safe_json
 
 BACKSLASH = chr(92)
 HALF = BACKSLASH + "ud83d"
@@ -94,7 +94,7 @@ def test_faults_of_long_texts_are_found_in_one_pass(data):
     assert time.process_time() - start < 2
 
 
-def test_values_are_shown_as_short_ascii():
-    assert safe_json.shown("\x1b[2Jé") == r"'\x1b[2J\xe9'"
-    assert safe_json.shown(["a" * 1000]).startswith("['aaa")
-    assert len(safe_json.shown(["a" * 1000])) < 70
+def test_values_are_shown_short_and_printable():
+    assert records.shown("\x1b[2Jé") == r"'\x1b[2Jé'"
+    assert records.shown(["a" * 1000]).startswith("['aaa")
+    assert len(records.shown(["a" * 1000])) < 70

@@ -83,10 +83,10 @@ def _opened(settings: ml_collections.ConfigDict) -> tuple[files.Files, str]:
     near = [name for name in opened.names if name.endswith(f"/{wanted}")]
     packed = [name for name in opened.names if name.startswith("annotations_trainval")]
     if near:
-        home = files.printable(near[0].removesuffix(f"/{wanted}"))
+        home = records.printable(near[0].removesuffix(f"/{wanted}"))
         problem += f", but it is in {home}/: give {opened.where}/{home}"
     elif packed:
-        problem += f", but {files.printable(packed[0])} is there: unpack it"
+        problem += f", but {records.printable(packed[0])} is there: unpack it"
     raise records.DataError(settings.source, [problem])
 
 
@@ -103,7 +103,7 @@ def _members(
             problems.append(f"{place}: {error}")
             continue
         if member in users:
-            shown = files.printable(member)
+            shown = records.printable(member)
             problems.append(f"{place}: {shown} is that of image {users[member]} too")
         elif member is not None:
             found[key] = member
@@ -118,7 +118,7 @@ def _missing(
     absent = [name for key, name in pictures.items() if name and key not in present]
     if not absent:
         return None
-    names = ", ".join(files.printable(name) for name in absent[:_NAMED])
+    names = ", ".join(records.printable(name) for name in absent[:_NAMED])
     more = ", ..." if len(absent) > _NAMED else ""
     return (
         f"{part.folder}/: {len(absent):,} of the {len(pictures):,} pictures that"

@@ -101,7 +101,7 @@ def _with_ids(
         key = item.get("id")
         if not _is_whole(key):
             problems.append(
-                f"{where}: {kind} number {number}: id {safe_json.shown(key)} is no"
+                f"{where}: {kind} number {number}: id {records.shown(key)} is no"
                 " whole number"
             )
         elif key in seen:
@@ -120,12 +120,12 @@ def _pictures(items: list[dict], where: str, problems: list[str]) -> dict[int, s
         found[key] = ""
         if not isinstance(name, str) or records.unsafe_path(name) or "/" in name:
             problems.append(
-                f"{where}: image {key}: file_name {safe_json.shown(name)} is not the"
+                f"{where}: image {key}: file_name {records.shown(name)} is not the"
                 " name of a file"
             )
         elif name in names:
             problems.append(
-                f"{where}: image {key}: file_name {safe_json.shown(name)} is that of"
+                f"{where}: image {key}: file_name {records.shown(name)} is that of"
                 f" image {names[name]} too"
             )
         else:
@@ -149,13 +149,13 @@ def _captions(
         place = f"{where}: annotation {key}"
         if not _is_whole(picture) or picture not in found:
             problems.append(
-                f"{place}: image_id {safe_json.shown(picture)} is not among the images"
+                f"{place}: image_id {records.shown(picture)} is not among the images"
             )
             continue
         bare.pop(picture, None)
         if not isinstance(caption, str):
             problems.append(
-                f"{place}: caption {safe_json.shown(caption)} is not a string"
+                f"{place}: caption {records.shown(caption)} is not a string"
             )
         else:
             reason = None

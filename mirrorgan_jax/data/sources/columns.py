@@ -9,10 +9,9 @@ import difflib
 import functools
 import math
 import re
-import reprlib
 from collections.abc import Mapping, Sequence
 
-from mirrorgan_jax.data.sources import files, records, safe_json
+from mirrorgan_jax.data.sources import records, safe_json
 
 NAMES = ("file_name", "image", "image_name", "filename", "image_path")
 CAPTIONS = ("captions", "text", "caption", "comment")
@@ -82,14 +81,9 @@ def split_in(file_name: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def shown(value: object) -> str:
-    """A value from outside for a message, short and on one line."""
-    return files.printable(reprlib.repr(value))
-
-
 def brief(name: str) -> str:
     """A name from outside for a message, without quotes."""
-    return files.printable(name if len(name) <= 120 else name[:120] + "...")
+    return records.printable(name if len(name) <= 120 else name[:120] + "...")
 
 
 def _plain(key: str) -> str:
@@ -132,7 +126,8 @@ class Columns:
         before = len(self.problems)
         if not isinstance(found, Mapping):
             self._say(
-                where, f'a JSON object with "file_name" is needed, not {shown(found)}'
+                where,
+                f'a JSON object with "file_name" is needed, not {records.shown(found)}',
             )
             return None
         given = {k: v for k, v in found.items() if k not in self._ignored}
@@ -157,7 +152,7 @@ class Columns:
             others = len(places) - 1
             more = f" (and in {others:,} more rows)" if others else ""
             self.problems.append(
-                f"{places[0]}: unknown key {shown(key)}{more}: did you mean"
+                f"{places[0]}: unknown key {records.shown(key)}{more}: did you mean"
                 f' "{near(key)}"? data.ignore_columns names what shall not be read'
             )
         return self.problems
@@ -184,16 +179,16 @@ class Columns:
     def _name(self, where, given):
         keys = [key for key in NAMES if given.get(key) is not None]
         if not keys:
-            keys = ", ".join(map(shown, [*given][:8]))
+            keys = ", ".join(map(records.shown, [*given][:8]))
             self._say(where, f'no "file_name" among its keys: {keys or "none"}')
             return None
         self.unused.update(dict.fromkeys(keys[1:]))
         name = given[keys[0]]
         if not isinstance(name, str):
-            self._say(where, f"{keys[0]} {shown(name)} is no text")
+            self._say(where, f"{keys[0]} {records.shown(name)} is no text")
             return None
         if records.unsafe_path(name):
-            self._say(where, f"file name {shown(name)} leaves the folder")
+            self._say(where, f"file name {records.shown(name)} leaves the folder")
             return None
         return name
 
@@ -206,7 +201,7 @@ class Columns:
         elif not keys:
             wanted = f'"{brief(self._caption)}"' if self._caption else (
                 '"text" or "captions"')  # fmt: skip
-            there = ", ".join(map(shown, [*given][:8]))
+            there = ", ".join(map(records.shown, [*given][:8]))
             self._say(
                 where,
                 f"no caption: {wanted} is needed, there are {there};"
@@ -223,20 +218,23 @@ class Columns:
             try:
                 value, several = safe_json.loads(value.strip(), where), True
             except ValueError:
-                self._say(where, f"{key} {shown(value)}: a list must be one of JSON,"
-                          ' ["...", "..."]')  # fmt: skip
+                self._say(
+                    where,
+                    f"{key} {records.shown(value)}: a list must be one of JSON,"
+                    ' ["...", "..."]',
+                )
                 return (), False
         if isinstance(value, str):
             value = [value]
         if not isinstance(value, list | tuple) or not value:
             self._say(
                 where, f'"{brief(key)}" must be a text, or a list of at'
-                f" least one: {shown(value)}"
+                f" least one: {records.shown(value)}"
             )  # fmt: skip
             return (), False
         for number, caption in enumerate(value):
-            at = f"caption {number} {shown(caption)}" if several else (
-                f"caption {shown(caption)}")  # fmt: skip
+            at = f"caption {number} {records.shown(caption)}" if several else (
+                f"caption {records.shown(caption)}")  # fmt: skip
             if not isinstance(caption, str):
                 self._say(where, f"{at} is no text")
         return tuple(c for c in value if isinstance(c, str)), several
@@ -246,8 +244,11 @@ class Columns:
             return None
         split = split_of(value) if isinstance(value, str) else None
         if split is None:
-            self._say(where, f"unknown split {shown(value)}; allowed: train, test,"
-                      " validation")  # fmt: skip
+            self._say(
+                where,
+                f"unknown split {records.shown(value)}; allowed: train, test,"
+                " validation",
+            )
         return split
 
     def _class_id(self, where, value):
@@ -258,13 +259,15 @@ class Columns:
             return None
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or not 0 <= value < _CLASSES:
-            self._say(where, f"class_id {shown(value)} is no whole number from 0")
+            self._say(
+                where, f"class_id {records.shown(value)} is no whole number from 0"
+            )
             return None
         return value
 
     def _class_name(self, where, value):
         if value is not None and not isinstance(value, str):
-            self._say(where, f"class_name {shown(value)} is no text")
+            self._say(where, f"class_name {records.shown(value)} is no text")
             return ""
         return value or ""
 
@@ -284,6 +287,9 @@ class Columns:
             for v in box
         )
         if not numbers:
-            self._say(where, f"bad box {shown(value)}: [x, y, width, height] is needed")
+            self._say(
+                where,
+                f"bad box {records.shown(value)}: [x, y, width, height] is needed",
+            )
             return None
         return tuple(float(v) for v in box)

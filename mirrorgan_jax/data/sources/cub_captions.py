@@ -70,11 +70,14 @@ def read_pickle(
     if value is None:
         return None
     try:
-        if not isinstance(value, list | tuple) or len(value) != 4:
-            raise ValueError(
-                f"{records.shown(value)}, not the four parts that AttnGAN writes:"
-                " captions of train, of test, words by number, numbers by word"
-            )
+        parts = (
+            "that AttnGAN writes: captions of train, of test, words by number, numbers"
+            " by word"
+        )
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{records.shown(value)}, not the four parts {parts}")
+        if len(value) != 4:
+            raise ValueError(f"{len(value)} parts, not the four {parts}")
         words = _words(value[2], value[3])
         captions = {
             split: _decoded(own, words, split)

@@ -39,7 +39,7 @@ class Place:
     def where(self, name: str = "") -> str:
         """How messages name one of its files, or the folder itself."""
         named = f"{self.label}{self.folder}{name}".rstrip("/: ")
-        return files.printable(named or "the top folder")
+        return records.printable(named or "the top folder")
 
     def holds(self, name: str) -> bool:
         """Whether it has such a file."""
@@ -109,7 +109,7 @@ def find(source: str) -> Layout:
     packed = [n for n in opened.names if _ARCHIVE.fullmatch(n) and _deep(n)]
     if packed and not found.whole() and not pathlib.Path(source).expanduser().is_dir():
         found.problems += [
-            f"{files.printable(name)}: an archive within an archive is not opened:"
+            f"{records.printable(name)}: an archive within an archive is not opened:"
             " unpack the outer one"
             for name in packed
         ]

@@ -31,7 +31,6 @@ _MEMBERS = 5_000_000
 GROWTH, ALLOWED = 30, 2**30
 _CHUNK = 2**20
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
-printable = records.printable
 _JUNK = {".ds_store", "thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -60,7 +59,7 @@ def open_source(source: str | os.PathLike) -> "Files":
         reason = "missing"
     except (ValueError, OSError, EOFError, NotImplementedError, *_DAMAGED) as error:
         reason = str(error)
-    raise records.DataError(source, [f"{printable(source)}: {reason}"])
+    raise records.DataError(source, [f"{records.printable(source)}: {reason}"])
 
 
 def kind_of(begin: bytes) -> str:
@@ -105,7 +104,7 @@ class Files(abc.ABC):
     """
 
     def __init__(self, path: pathlib.Path, members: dict[str, object]):
-        self.where = printable(path)
+        self.where = records.printable(path)
         self._path = path
         self._members = members
         self.names = tuple(sorted(members))
@@ -142,8 +141,8 @@ class Files(abc.ABC):
             return name
         found = self._by_evened_name.get(evened(name), ())
         if len(found) > 1:
-            listed = " or ".join(map(printable, found[:3]))
-            raise ValueError(f"{printable(name)} could be {listed}")
+            listed = " or ".join(map(records.printable, found[:3]))
+            raise ValueError(f"{records.printable(name)} could be {listed}")
         return found[0] if found else None
 
     @functools.cached_property
@@ -197,8 +196,8 @@ class _Folder(Files):
                 continue
             if entry.is_symlink() and not self._inside(name):
                 raise ValueError(
-                    f"{printable(name)} is a link that leads out of the folder: put the"
-                    " files themselves there"
+                    f"{records.printable(name)} is a link that leads out of the folder:"
+                    " put the files themselves there"
                 )
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(f"{name}/")
@@ -231,9 +230,9 @@ def _checked(names):
     seen = set()
     for name in names:
         if records.unsafe_path(name):
-            raise ValueError(f"member {printable(name)!r} leaves the archive")
+            raise ValueError(f"member {records.printable(name)!r} leaves the archive")
         if name in seen:
-            raise ValueError(f"member {printable(name)!r} is there twice")
+            raise ValueError(f"member {records.printable(name)!r} is there twice")
         seen.add(name)
         if len(seen) > _MEMBERS:
             raise ValueError(f"more than {_MEMBERS:,} members")

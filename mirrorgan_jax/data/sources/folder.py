@@ -79,7 +79,7 @@ class _Places:
             if files.evened(found).endswith(f"/{end}")
         ]
         if len(ending) > 1:
-            listed = " or ".join(map(files.printable, ending[:3]))
+            listed = " or ".join(map(records.printable, ending[:3]))
             raise ValueError(f"{columns.brief(name)} could be {listed}")
         if not ending:
             return None
@@ -104,7 +104,7 @@ def _problem(old: _Picture, new: _Picture) -> str | None:
     """Why two rows cannot speak of one picture."""
     name, before = columns.brief(new.row.name), old.row.where
     if new.row.name != old.row.name:
-        before = f"{before} as {columns.shown(old.row.name)}"
+        before = f"{before} as {records.shown(old.row.name)}"
     if None not in (old.split, new.split) and new.split != old.split:
         return f"{name} is a {new.split} picture, and a {old.split} one in {before}"
     if new.row.several or old.row.several:
@@ -226,7 +226,7 @@ def _notes(source, listing, reader, places, used, said) -> list[str]:
         f"{_count(len(used), 'picture')} with {_count(captions, 'caption')}",
     ]
     if listing.columns and reader.caption_keys:
-        keys = ", ".join(f"`{files.printable(k)}`" for k in reader.caption_keys)
+        keys = ", ".join(f"`{records.printable(k)}`" for k in reader.caption_keys)
         first.append(f"column {keys}")
     notes = [", ".join([*first, *said])]
     if reader.problems or listing.problems:
@@ -236,7 +236,7 @@ def _notes(source, listing, reader, places, used, said) -> list[str]:
         notes.append(f"{left} in no list of a split left out: {_some(places.unlisted)}")
     for folder, moved in places.moved.items():
         notes.append(
-            f"{_count(len(moved), 'picture')} found in {columns.shown(folder)}"
+            f"{_count(len(moved), 'picture')} found in {records.shown(folder)}"
         )
     if reader.unused:
         notes.append(f"columns that are not read: {_some(reader.unused)}")
@@ -250,7 +250,7 @@ def _notes(source, listing, reader, places, used, said) -> list[str]:
 
 
 def _some(names) -> str:
-    found = [columns.shown(name) for name in sorted(names)]
+    found = [records.shown(name) for name in sorted(names)]
     return ", ".join(found[:5]) + (f" and {len(found) - 5:,} more" * (len(found) > 5))
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import re
 
-from mirrorgan_jax.data.sources import columns, files, json_lists, tables
+from mirrorgan_jax.data.sources import columns, files, json_lists, records, tables
 
 # The nearest form, for whoever has none.
 HELP = (
@@ -72,7 +72,7 @@ def _nothing(source, others) -> str:
         f"{count:,} pictures and no list" if count else "neither pictures nor a list"
     )
     if others:
-        seen = ", ".join(columns.shown(name) for name in others[:5])
+        seen = ", ".join(records.shown(name) for name in others[:5])
         more = f" and {len(others) - 5:,} more" if len(others) > 5 else ""
         there = f"{there} of captions that is known in {seen}{more}"
     return f"{there}; {HELP}"
@@ -87,7 +87,7 @@ def _folder(name: str) -> str:
 
 
 def _listed(names) -> str:
-    found = [files.printable(name) for name in names]
+    found = [records.printable(name) for name in names]
     return ", ".join(found[:3]) + (f" and {len(found) - 3} more" * (len(found) > 3))
 
 
@@ -95,7 +95,7 @@ def _read(source, name: str, listing: Listing) -> bytes:
     try:
         return source.read(name)
     except (OSError, KeyError, ValueError) as error:
-        listing.problems.append(f"{files.printable(name)}: {error}")
+        listing.problems.append(f"{records.printable(name)}: {error}")
         return b""
 
 
@@ -112,7 +112,7 @@ def _rows(name: str, data: bytes, listing: Listing) -> tables.Rows:
         except ValueError as error:
             listing.problems.append(str(error))
             return []
-        return form.rows(files.printable(name), listing.problems) if form else []
+        return form.rows(records.printable(name), listing.problems) if form else []
     header = _base(name).lower() in _METADATA
     return tables.table(name, data, listing.problems, header=header)
 
@@ -127,7 +127,7 @@ def _several(form: str, chosen: list[str], source, *, split_by_name: bool) -> Li
         rows = _rows(name, data, listing) if data else []
         if not rows and len(listing.problems) == before:
             listing.problems.append(
-                f"{files.printable(name)}: lists no picture; {HELP}"
+                f"{records.printable(name)}: lists no picture; {HELP}"
             )
         listing.rows += [(where, row, _folder(name), split) for where, row in rows]
     return listing
@@ -142,7 +142,7 @@ def _alternatives(chosen: list[str], what: str) -> Listing | None:
         if len(names) > 1 or (split is None and len(chosen) > 1):
             first, *others = dict.fromkeys([*names, *chosen])
             return Listing(what, problems=[
-                f"{files.printable(first)} and {_listed(others)} all list captions:"
+                f"{records.printable(first)} and {_listed(others)} all list captions:"
                 " leave one of them, or name them train.csv, test.csv or the like"
             ])  # fmt: skip
     return None
@@ -157,8 +157,8 @@ def _metadata(source, others) -> Listing | None:
         first, *more = names
         if more:
             return Listing(form, problems=[
-                f"{files.printable(first)} and {_listed(more)} list the same folder"
-                f" {columns.shown(folder)}: leave one of them"
+                f"{records.printable(first)} and {_listed(more)} list the same folder"
+                f" {records.shown(folder)}: leave one of them"
             ])  # fmt: skip
     return _several(form, chosen, source, split_by_name=False)
 
@@ -191,7 +191,7 @@ def _json(source, others) -> Listing | None:
     listing = Listing(f"{titles} ({_listed(forms)})", unread=unread)
     listing.columns = all(form.columns for form in forms.values())
     for name, form in forms.items():
-        rows = form.rows(files.printable(name), listing.problems)
+        rows = form.rows(records.printable(name), listing.problems)
         split = columns.split_in(_base(name))
         listing.rows += [(where, row, _folder(name), split) for where, row in rows]
     return listing
@@ -251,7 +251,7 @@ def _add_splits(listing, source, name, split) -> None:
         before = listing.splits.setdefault(picture, split)
         if before != split:
             listing.problems.append(
-                f"{files.printable(name)}:{number}: {columns.shown(picture)} is a"
+                f"{records.printable(name)}:{number}: {records.shown(picture)} is a"
                 f" {before} picture in another list"
             )
 
@@ -268,16 +268,16 @@ def _beside(source, others) -> Listing | None:
         text = texts.get(_stem(name))
         if text is None:
             listing.problems.append(
-                f"{files.printable(name)}: no {files.printable(_base(_stem(name)))}.txt"
-                " beside it"
+                f"{records.printable(name)}: no"
+                f" {records.printable(_base(_stem(name)))}.txt beside it"
             )
             continue
         try:
             lines = tables.decoded(_read(source, text, listing)).splitlines()
         except ValueError as error:
-            listing.problems.append(f"{files.printable(text)}: {error}")
+            listing.problems.append(f"{records.printable(text)}: {error}")
             continue
         row = {"file_name": _base(name), "captions": [x for x in lines if x.strip()]}
-        listing.rows.append((files.printable(text), row, _folder(name), None))
+        listing.rows.append((records.printable(text), row, _folder(name), None))
     listing.unread = [text for stem, text in texts.items() if stem not in used]
     return listing

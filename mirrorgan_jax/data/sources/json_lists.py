@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from mirrorgan_jax.data.sources import columns, files, safe_json, tables
+from mirrorgan_jax.data.sources import records, safe_json, tables
 
 
 @dataclasses.dataclass
@@ -28,7 +28,7 @@ def parse(name: str, data: bytes) -> JsonForm | None:
       ValueError: it is broken; the sentence begins with its name.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
-    return _form(safe_json.loads(data, files.printable(name)))
+    return _form(safe_json.loads(data, records.printable(name)))
 
 
 def _form(value: object) -> JsonForm | None:
@@ -66,7 +66,7 @@ def _form(value: object) -> JsonForm | None:
             "JSON of captions by file name",
             False,
             lambda name, problems: [
-                (f"{name}: {columns.shown(key)}", {"file_name": key, "captions": said})
+                (f"{name}: {records.shown(key)}", {"file_name": key, "captions": said})
                 for key, said in value.items()
             ],
         )
@@ -85,23 +85,23 @@ def _coco(pictures, notes, name, problems) -> tables.Rows:
         if not _is_key(key):
             problems.append(f"{name}: images, item {i}: an object with an id is needed")
         elif key in by_id:
-            problems.append(f"{name}: image {columns.shown(key)} stands there twice")
+            problems.append(f"{name}: image {records.shown(key)} stands there twice")
         else:
             by_id[key] = {"file_name": picture.get("file_name"), "captions": []}
     for i, note in enumerate(notes):
         key = note.get("image_id") if isinstance(note, Mapping) else None
         if not _is_key(key) or key not in by_id:
             problems.append(
-                f"{name}: annotations, item {i}: no image of id {columns.shown(key)}"
+                f"{name}: annotations, item {i}: no image of id {records.shown(key)}"
             )
         elif not isinstance(note.get("caption"), str):
             problems.append(
                 f"{name}: annotations, item {i}: caption"
-                f" {columns.shown(note.get('caption'))} is no text"
+                f" {records.shown(note.get('caption'))} is no text"
             )
         else:
             by_id[key]["captions"].append(note["caption"])
-    return [(f"{name}: image {columns.shown(key)}", row) for key, row in by_id.items()]
+    return [(f"{name}: image {records.shown(key)}", row) for key, row in by_id.items()]
 
 
 def _sentences(pictures, name, problems) -> tables.Rows:

@@ -6,6 +6,7 @@ wrong with its files is collected, so that one error lists all of it.
 
 import dataclasses
 import os
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -14,7 +15,11 @@ import numpy as np
 
 SPLITS = ("train", "test")
 _LISTED = 20
-_LENGTH = 60  # characters of a value in a message
+
+# Of a value in a message: what a stranger nested has no say in how long it is.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
+_SHORT.maxtuple = _SHORT.maxlist = _SHORT.maxdict = _SHORT.maxset = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +136,11 @@ def printable(name: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def shown(value: object) -> str:
+    """A value from outside for a message: as Python writes it, short, on one line."""
+    return printable(_SHORT.repr(value))
+
+
 class DataError(ValueError):
     """Everything that is wrong with a data set's files, in one error.
 
@@ -154,16 +164,3 @@ def unsafe_path(name: str) -> bool:
     parts = name.replace("\\", "/").split("/")
     drive = len(parts[0]) == 2 and parts[0][1] == ":"
     return not name or parts[0] == "" or drive or ".." in parts or "\0" in name
-
-
-def shown(value: object) -> str:
-    """A value in a message: short, without control characters, never its contents."""
-    if isinstance(value, str | bytes):
-        start = ascii(value[:_LENGTH])
-        return start if len(value) <= _LENGTH else f"{start}..."
-    if value is None or isinstance(value, int | float):
-        return repr(value)
-    try:
-        return f"a {type(value).__name__} of {len(value)} items"
-    except TypeError:
-        return f"a {type(value).__name__}"

@@ -10,6 +10,8 @@ import math
 import re
 from typing import Any
 
+from mirrorgan_jax.data.sources import records
+
 # COCO's largest file of captions has 92 MB and 3.7 million of these characters.
 LIMIT = 256 * 2**20
 _VALUES, _VALUE_MARKS = 8_000_000, (",", "[", "{")
@@ -76,12 +78,6 @@ def loads(data: bytes | str, where: str, *, limit: int = LIMIT) -> Any:
     if _HALF.search(text):
         _check_surrogates(text, where)
     return value
-
-
-def shown(value: Any) -> str:
-    """A value from outside for a message: as Python writes it, ASCII, and not long."""
-    written = ascii(value)
-    return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}..."
 
 
 def _decode(data: bytes, where: str) -> str:
@@ -152,7 +148,7 @@ def _fault(text: str) -> tuple[int, str]:
         elif kind == "string" and keys and _COLON.match(text, token.end()):
             key = json.loads(word, strict=False)
             if key in keys[-1]:
-                what = f"the key {shown(key)} stands twice in one object"
+                what = f"the key {records.shown(key)} stands twice in one object"
             keys[-1].add(key)
         if what:
             return token.start(), what
@@ -168,7 +164,7 @@ def _word_fault(word: str) -> str | None:
         beyond = math.isinf(float(word))
     except ValueError:  # true, false, null
         beyond = False
-    return f"the number {shown(word)} is too large" if beyond else None
+    return f"the number {records.shown(word)} is too large" if beyond else None
 
 
 def _check_surrogates(text: str, where: str) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mirrorgan_jax.data.sources import columns, files, safe_json
+from mirrorgan_jax.data.sources import columns, records, safe_json
 
 Rows = list[tuple[str, object]]
 LINE = 2**20  # bytes of a line of JSON
@@ -64,7 +64,7 @@ def json_lines(name: str, data: bytes, problems: list[str]) -> Rows:
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if line.strip():
-            where = f"{files.printable(name)}:{number}"
+            where = f"{records.printable(name)}:{number}"
             try:
                 rows.append((where, safe_json.loads(line, where, limit=LINE)))
             except ValueError as error:
@@ -113,7 +113,7 @@ def table(name: str, data: bytes, problems: list[str], *, header: bool = False) 
       problems: what is wrong is appended here.
       header: see `form_of`.
     """
-    shown = files.printable(name)
+    shown = records.printable(name)
     form = form_of(data, header=header)
     try:
         content = decoded(data)
@@ -124,7 +124,7 @@ def table(name: str, data: bytes, problems: list[str], *, header: bool = False) 
         return _flickr(shown, content, problems)
     keys = form.header or ("file_name", "text")
     if len({*keys}) < len(keys):
-        problems.append(f"{shown}:1: two columns of one name: {columns.shown(keys)}")
+        problems.append(f"{shown}:1: two columns of one name: {records.shown(keys)}")
         return []
     rows = []
     for number, fields in _records(shown, content, form, problems):
@@ -157,7 +157,7 @@ def _records(shown, content, form, problems):
             number = reader.line_num + 1
     except csv.Error as error:
         problems.append(
-            f"{shown}:{number}: no row of a table: {files.printable(error)}"
+            f"{shown}:{number}: no row of a table: {records.printable(error)}"
         )
 
 
@@ -192,7 +192,7 @@ def _flickr(shown, content, problems):
 
 def parquet(name: str, data: bytes, problems: list[str]) -> Rows:
     """The rows of a Parquet file, where pyarrow is installed."""
-    shown = files.printable(name)
+    shown = records.printable(name)
     if importlib.util.find_spec("pyarrow") is None:
         problems.append(
             f"{shown}: pyarrow reads Parquet and is not installed: pip install"
