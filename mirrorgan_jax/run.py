@@ -13,13 +13,12 @@ import numpy as np
 from etils import epath
 
 from mirrorgan_jax import data, progress
-from mirrorgan_jax.data import captions, classes
+from mirrorgan_jax.data import doubts
 from mirrorgan_jax.evaluation import evaluate, protocol, quick
 from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
-from mirrorgan_jax.settings import advice
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.training import loop, stages, stream_step
 from mirrorgan_jax.training import state as states
@@ -151,7 +150,7 @@ def run(config, workdir, wanted):
     )
     config = config.copy_and_resolve_references()
     config.data.contents = dataset.contents
-    _look_at(dataset, config, training=bool(groups))
+    doubts.look_at(dataset, config, training=bool(groups))
 
     # 3. Stages, each from where it stopped; the evaluation is the last.
     parts = Parts(config, dataset, mesh, epath.Path(workdir))
@@ -162,24 +161,6 @@ def run(config, workdir, wanted):
         else:
             _train(parts, name)
         hosts.say(f"{name}: done, {(time.time() - begin) / 60:.1f} minutes")
-
-
-def _look_at(dataset, config, *, training):
-    """Says what is doubtful about the data; refuses what cannot be trained on."""
-    lacking = training and classes.problem(dataset.train.class_ids)
-    if lacking:
-        raise ValueError(f"data {config.data.name}: {lacking}")
-    remarks = captions.remarks(
-        dataset.train.texts,
-        dataset.train.captions,
-        rule=config.data.words,
-        batch_size=max(config[group].batch_size for group in configs.STAGES),
-    )
-    if data.source(config.data.name).NEEDS:  # not drawn as many as are wanted
-        counts = {"train": len(dataset.train), "test": len(dataset.test)}
-        remarks += advice.small_set(config, **counts)
-    for remark in remarks:
-        hosts.say(f"data: {remark}")
 
 
 def _check_prerequisites(config, workdir, wanted):
