@@ -185,7 +185,8 @@ def _title(config, dataset, split, seen, seed):
         for own in (dataset.train, dataset.test)
     )
     key = "num_words" if split.name == "train" else "eval_words"
-    crops = "the squares around boxes" if split.crop_to_box else "whole pictures"
+    boxed = split.crop_to_box and split.boxes[:, 2].any()
+    crops = "the squares around boxes" if boxed else "whole pictures"
     return records.printable(
         f"{dataset.name}{source}: {counts}; vocabulary {len(dataset.vocab):,} words,"
         f" data.words = {dataset.vocab.rule}. {len(seen.indices)} pictures of"

@@ -159,12 +159,21 @@ def test_words_that_are_not_kept_are_marked():
     ]  # fmt: skip
 
 
-def test_own_pictures_are_shown_and_their_names_escaped(tmp_path, show):
+@pytest.mark.parametrize(
+    ("box", "said", "crops"),
+    [
+        ([1, 2, 9, 8], "box 1, 2, 9, 8", "the squares around boxes"),
+        (None, "no box", "whole pictures"),
+    ],
+)
+def test_own_pictures_are_shown_and_their_names_escaped(
+    tmp_path, show, box, said, crops
+):
     names = ["\x1b[31m.jpg", *forms.NAMES[1:4]]
     rows = [
         {"file_name": name, "text": "a bird", "split": split, "box": box}
         for name, split, box in zip(
-            names, ("train", "train", "test", "test"), ([1, 2, 9, 8],) * 4, strict=True
+            names, ("train", "train", "test", "test"), (box,) * 4, strict=True
         )
     ]
     listed = forms.lines(map(json.dumps, rows))
@@ -173,7 +182,8 @@ def test_own_pictures_are_shown_and_their_names_escaped(tmp_path, show):
     flags = ["--config.data.name=folder", f"--config.data.source={source}", "--n=2"]
     status, _, lines, err = show(*flags, f"--config.data.root={tmp_path / 'root'}")
     assert status == 0, err
-    shown = [line for line in lines if ", box 1, 2, 9, 8: a bird" in line]
+    assert any(f"crops of {crops};" in line for line in lines)
+    shown = [line for line in lines if f", {said}: a bird" in line]
     assert len(shown) == 2 and "\x1b" not in "".join(lines)
     assert any(line.startswith("\\x1b[31m.jpg: class ") for line in shown)
     status, _, _, err = show(*flags, out=source / "sheet.png")
