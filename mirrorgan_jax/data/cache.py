@@ -1,8 +1,8 @@
-"""The pictures of a prepared split: read from disk, or kept resized in memory."""
+"""The pictures of a prepared split: read as they are stored, or kept resized."""
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -10,32 +10,31 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from mirrorgan_jax import progress
-from mirrorgan_jax.data import damage, formats, images
+from mirrorgan_jax.data import damage, formats, images, resized
 from mirrorgan_jax.data.sources import records
 
-# A guess of the longer side over the shorter.
-_ASPECT = 1.4
+# What is said of a picture whose bytes are what was written, but no picture.
+_UNDECODED = "not decoded"
 # What ArrayRecord says of bytes that are not what was written, and of nothing else.
-_DAMAGED = ("Riegeli/records file", "ArrayRecord file")
+_DAMAGED = ("Riegeli/records file", "ArrayRecord file", _UNDECODED)
 
 
 def threads() -> int:
     """Threads for the pipeline: half the cores, the others belong to the training."""
-    return max(1, min(16, len(os.sched_getaffinity(0)) // 2))
+    return max(1, min(16, _cores() // 2))
 
 
-def with_threads(data: tf.data.Dataset) -> tf.data.Dataset:
-    """The data set computed on a pool of its own of `threads()`."""
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def with_threads(data: tf.data.Dataset, count: int | None = None) -> tf.data.Dataset:
+    """The data set computed on a pool of its own of `count` threads, or `threads()`."""
     options = tf.data.Options()
-    options.threading.private_threadpool_size = threads()
+    options.threading.private_threadpool_size = count or threads()
     options.threading.max_intra_op_parallelism = 1
     options.autotune.enabled = False
     return data.with_options(options)
-
-
-def resized_bytes(count: int, image_size: int) -> float:
-    """About what `count` pictures need that are resized for crops of `image_size`."""
-    return 3 * _ASPECT * images.resized_shorter_side(image_size) ** 2 * count
 
 
 class Pictures:
@@ -64,7 +63,7 @@ class Pictures:
         self._source = prepared.as_data_source(split).data_source
         self._directory, self._files = directory, prepared.info.splits[split]
         self._split, self.boxes, self._names = split, boxes, names
-        self._size, self._kept = None, []
+        self._size, self._kept = None, None
         self.damaged: dict[int, damage.Unreadable] = {}
 
     def __len__(self) -> int:
@@ -89,9 +88,9 @@ class Pictures:
 
     def _unreadable(self, index: int, reason: str) -> damage.Unreadable:
         """The error of a picture; keeps it if the picture is damaged."""
+        damaged = any(word in reason for word in _DAMAGED)
         ends = itertools.accumulate(self._files.shard_lengths)
         shard = sum(index >= end for end in ends)
-        damaged = any(word in reason for word in _DAMAGED)
         name = records.printable(self._names[index])
         error = damage.Unreadable(
             index,
@@ -107,37 +106,54 @@ class Pictures:
             self.damaged[index] = error
         return error
 
-    def resized(
-        self, image_size: int, read: Callable | None = None
-    ) -> list[np.ndarray]:
+    def resized(self, image_size: int, good: damage.GoodPictures) -> resized.Resized:
         """Every picture cropped to its box and resized as before a random crop.
 
         They are kept for the next caller; those of another size are let go.
 
         Args:
           image_size: S, of the crops.
-          read: gives (indices, examples) of indices, `damage.GoodPictures.read`; None
-            takes these pictures alone.
+          good: says which picture stands for a damaged one.
 
         Returns:
-          [h, w, 3] uint8 each, the shorter side S * 76/64.
+          The pictures, the shorter side of each S * 76/64.
 
         Raises:
-          ValueError: as `read`; Unreadable, without it.
+          ValueError: more are damaged than may be.
+          OSError: the disk is full.
         """
-        if self._size == image_size:
-            return self._kept
-        self._size, self._kept = None, []
-        errors, count = damage.Errors(), len(self)
+        if self._size != image_size:
+            self._size = self._kept = None
+            kept, count = resized.Resized(self._directory), len(self)
+            every = self._every_resized(image_size, good)
+            for picture in progress.counted(every, count, f"resizing {self._split}"):
+                kept.append(picture)
+            self._size, self._kept = image_size, kept
+        return self._kept
+
+    def _every_resized(self, image_size, good) -> Iterator[np.ndarray]:
+        count = 0
+        while count < len(self):
+            try:
+                for picture in self._resized_from(count, image_size, good):
+                    yield picture
+                    count += 1
+            except tf.errors.InvalidArgumentError as error:
+                # Pictures come in order, so that it is this one.
+                (index,) = good.places([count])
+                good.pass_over(self._unreadable(int(index), f"{_UNDECODED}: {error}"))
+
+    def _resized_from(self, begin, image_size, good):
+        """The resized pictures from number `begin` on, on all cores."""
 
         def example(index):
-            places, (found,) = (
-                read([index]) if read else ([index], self.examples([index]))
-            )
-            return found, self.boxes[places[0]]
+            (place,), (found,) = good.read([index])
+            return found, self.boxes[place]
 
+        called = damage.Called(example)
+        weakly, numbers = called.weakly, range(begin, len(self))
         data = tf.data.Dataset.from_generator(
-            lambda: map(errors.kept(example), range(count)),
+            lambda: map(weakly, numbers),
             output_signature=(
                 tf.TensorSpec([], tf.string),
                 tf.TensorSpec([4], tf.int32),
@@ -146,10 +162,7 @@ class Pictures:
             lambda example, box: images.resize(
                 images.decode_example(example, box), image_size
             ),
-            num_parallel_calls=threads(),
+            num_parallel_calls=_cores(),
             deterministic=True,
         )
-        pictures = errors.raising(with_threads(data).as_numpy_iterator())
-        counted = progress.counted(pictures, count, f"resizing {self._split}")
-        self._kept, self._size = list(counted), image_size
-        return self._kept
+        return called.raising(with_threads(data, _cores()).as_numpy_iterator())

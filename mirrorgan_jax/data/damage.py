@@ -4,8 +4,8 @@ ArrayRecord keeps a checksum of every record, so that a damaged one is found whe
 read, and never decoded.
 """
 
-import functools
 import math
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -26,27 +26,38 @@ class Unreadable(ValueError):
         self.index, self.what, self.damaged = index, what, damaged
 
 
-class Errors:
-    """Carries errors of Python through TensorFlow, which passes on their text alone."""
+class Called:
+    """A function for TensorFlow to call, and the errors of Python that it raises.
 
-    def __init__(self):
-        self._raised = None
+    TensorFlow keeps for ever what it was given to call, so that it gets `weakly`; of
+    errors it passes on the text alone.
 
-    def kept(self, function: Callable) -> Callable:
-        """The function; what it raises comes out of `raising` as it was."""
+    Args:
+      function: lives as long as this object, or the values of `raising`, do.
+    """
 
-        @functools.wraps(function)
+    def __init__(self, function: Callable):
+        self._function, self._raised = function, None
+
+    @property
+    def weakly(self) -> Callable:
+        """Calls the function without keeping it."""
+        own = weakref.ref(self)
+
         def call(*arguments):
-            try:
-                return function(*arguments)
-            except ValueError as error:
-                self._raised = self._raised or error  # Others may follow it.
-                raise
+            return own()._call(*arguments)
 
         return call
 
+    def _call(self, *arguments):
+        try:
+            return self._function(*arguments)
+        except ValueError as error:
+            self._raised = self._raised or error  # Others may follow it.
+            raise
+
     def raising(self, values: Iterable) -> Iterator:
-        """The values, computed by TensorFlow with functions that are `kept`."""
+        """The values that TensorFlow computes; an error comes as it was raised."""
         try:
             yield from values
         except tf.errors.OpError:
@@ -76,10 +87,14 @@ class GoodPictures:
         self._limit = min(math.ceil(share * len(pictures)), len(pictures) - 1)
         self._damaged = set()
         for error in pictures.damaged.values():  # met by a stage before this one
-            self._pass_over(error)
+            self.pass_over(error)
 
-    def _pass_over(self, error: Unreadable) -> None:
-        """Counts and tells a damaged picture."""
+    def pass_over(self, error: Unreadable) -> None:
+        """Counts and tells a damaged picture.
+
+        Raises:
+          ValueError: more are damaged than may be.
+        """
         count, key = len(self._damaged) + 1, f"data.bad_pictures = {self._share}"
         if count > self._limit:
             raise ValueError(
@@ -117,4 +132,4 @@ class GoodPictures:
             except Unreadable as error:
                 if not error.damaged:
                     raise
-                self._pass_over(error)
+                self.pass_over(error)

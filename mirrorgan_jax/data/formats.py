@@ -54,6 +54,7 @@ class Refused(ValueError):
 def sentence(error: BaseException | str) -> str:
     """A library's message as one printable line without objects in memory."""
     text = str(error) or type(error).__name__
+    text = re.sub(r"\{\{.*?\}\}|\[\[?\{\{.*|\[Op:.*", "", text)  # where in TensorFlow
     text = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", text)
     text = " ".join(text.split())
     return records.printable(text[:_LONGEST]) + "..." * (len(text) > _LONGEST)

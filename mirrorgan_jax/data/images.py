@@ -77,8 +77,8 @@ def _one_kind_of_error():
     except formats.Refused:
         raise
     except tf.errors.OpError as error:
-        reason = str(error.message).split("[Op:")[0].split("} ")[-1].strip()
-        raise ValueError(f"corrupt picture: {formats.sentence(reason)}") from None
+        reason = formats.sentence(error.message)
+        raise ValueError(f"corrupt picture: {reason}") from None
     except Exception as error:  # Pillow's readers raise anything on damaged bytes.
         raise ValueError(f"corrupt picture: {formats.sentence(error)}") from None
 

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from mirrorgan_jax import text
-from mirrorgan_jax.data import cache, damage, datasets, images
+from mirrorgan_jax.data import cache, damage, datasets, formats, images, resized
+from mirrorgan_jax.data.sources import records
 
 _PREFETCH = 4
 # Rounds of the cipher that shuffles. With four, some epochs of a few pictures stand
@@ -105,10 +106,25 @@ def _load_block(load: Callable, num_words: int) -> Callable:
     return numbered
 
 
-def _decoded_batches(blocks, load, *, rows: int, image_size, num_words, random_crop):
+def _told(batches: Iterator, split: datasets.Split) -> Iterator:
+    """The batches; a picture that is not decoded becomes an error in a sentence."""
+    try:
+        yield from batches
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(
+            f"{split.name}: a prepared picture is not decoded"
+            f" ({formats.sentence(error.message)}); remove the folder"
+            f" {records.printable(split.directory)}, and the next run prepares the"
+            " data again"
+        ) from None
+
+
+def _decoded_batches(
+    blocks, load, split, *, rows: int, image_size, num_words, random_crop
+):
     """Blocks of element numbers and indices -> iterator of batches."""
-    errors = damage.Errors()
-    data = blocks.map(_load_block(errors.kept(load), num_words)).unbatch()
+    called = damage.Called(load)
+    data = blocks.map(_load_block(called.weakly, num_words)).unbatch()
     data = data.map(
         lambda block: _finish_element(
             block, image_size=image_size, random_crop=random_crop
@@ -117,20 +133,24 @@ def _decoded_batches(blocks, load, *, rows: int, image_size, num_words, random_c
         deterministic=True,
     )
     data = data.batch(rows, drop_remainder=True).prefetch(_PREFETCH)
-    return errors.raising(cache.with_threads(data).as_numpy_iterator())
+    batches = called.raising(cache.with_threads(data).as_numpy_iterator())
+    return _told(batches, split)
 
 
-def _window(image: np.ndarray, image_size: int, draw, flip: bool) -> np.ndarray:
-    """The crop that `images.crop_resized` and the flip give, of a resized picture."""
-    height, width = image.shape[:2]
-    left = draw[0] % (width - image_size + 1)
-    top = draw[1] % (height - image_size + 1)
-    crop = image[top : top + image_size, left : left + image_size]
-    return crop[:, ::-1] if flip else crop
+def _cut(kept: resized.Resized, index: int, draw, flip: bool, out: np.ndarray) -> None:
+    """Writes into `out` [S, S, 3] what `images.crop_resized` and the flip give."""
+    (height, width), size = kept.shape(index), len(out)
+    left, top = draw[0] % (width - size + 1), draw[1] % (height - size + 1)
+    crop = kept.rows(index, top, size)[:, left : left + size]
+    if flip:
+        for channel in range(3):  # much faster than all of them at once
+            out[:, :, channel] = crop[:, ::-1, channel]
+    else:
+        out[:] = crop
 
 
 def _resized_batches(
-    blocks, split, good, resized, choose, *, image_size: int, num_words: int
+    blocks, split, good, kept, choose, *, image_size: int, num_words: int
 ):
     """`_decoded_batches` from pictures that are kept resized."""
     fields = {"image": tf.uint8, **{key: _FIELDS[key] for key in _KEPT}}
@@ -138,19 +158,20 @@ def _resized_batches(
     def load(elements, indices):
         indices = good.places(indices)
         choices = choose(elements, indices)
-        window = [
-            _window(resized[i], image_size, draw, flip)
-            for i, (_, draw, flip) in zip(indices, choices, strict=True)
-        ]
-        return (np.stack(window), *_words(split, indices, choices, num_words))
+        crops = np.empty((len(indices), image_size, image_size, 3), np.uint8)
+        for out, index, (_, draw, flip) in zip(crops, indices, choices, strict=True):
+            _cut(kept, index, draw, flip, out)
+        return (crops, *_words(split, indices, choices, num_words))
+
+    called = damage.Called(load)
+    weakly, types = called.weakly, list(fields.values())
 
     def numbered(elements, indices):
-        types = list(fields.values())
-        values = tf.numpy_function(load, [elements, indices], types, stateful=False)
+        values = tf.numpy_function(weakly, [elements, indices], types, stateful=False)
         return dict(zip(fields, values, strict=True))
 
     data = blocks.map(numbered).prefetch(_PREFETCH)
-    return cache.with_threads(data).as_numpy_iterator()
+    return called.raising(cache.with_threads(data).as_numpy_iterator())
 
 
 def _rows(rows: Sequence[int] | None, batch_size: int) -> np.ndarray:
@@ -162,22 +183,29 @@ def _rows(rows: Sequence[int] | None, batch_size: int) -> np.ndarray:
     return rows.astype(np.int64)
 
 
-def _kept(split, good, image_size: int, cache_mib, say) -> list[np.ndarray] | None:
+def _kept(split, good, image_size: int, cache_mib, say) -> resized.Resized | None:
     """The resized pictures if they may be kept; says which it is."""
-    needed = cache.resized_bytes(len(split), image_size) / 2**20
+    needed = resized.needed_bytes(len(split), image_size) / 2**20
+    free = resized.free_bytes(split.directory) / 2**20
     pictures = f"{split.name}: {len(split):,} pictures"
-    key = f"(data.cache_mib = {cache_mib})"
-    if needed > cache_mib:
+    key = f"(data.cache_mib = {cache_mib}"
+    if needed > min(cache_mib, free / 2):
         say(
             f"{pictures} decoded anew every epoch: kept resized they would need about"
-            f" {needed:,.0f} MiB {key}"
+            f" {needed:,.0f} MiB of disk {key}, {free:,.0f} free)"
         )
         return None
-    resized = split.pictures.resized(image_size, good.read)
-    mib = sum(picture.nbytes for picture in resized) / 2**20
+    try:
+        kept = split.pictures.resized(image_size, good)
+    except OSError as error:
+        say(f"{pictures} decoded anew every epoch: {formats.sentence(error)} {key})")
+        return None
     side = images.resized_shorter_side(image_size)
-    say(f"{pictures} kept resized to {side} pixels, {mib:,.0f} MiB {key}")
-    return resized
+    say(
+        f"{pictures} kept resized to {side} pixels, {kept.nbytes / 2**20:,.0f} MiB of"
+        f" disk {key})"
+    )
+    return kept
 
 
 def train_batches(
@@ -204,8 +232,8 @@ def train_batches(
       image_size: S.
       num_words: T; longer captions keep a random subset of words in order.
       seed: 0 to 2**31 - 1.
-      cache_mib: MiB; a split whose resized pictures need more, or 0, is decoded anew
-        every epoch.
+      cache_mib: MiB of disk; a split whose resized pictures need more, or half of what
+        is free, is decoded anew every epoch; 0: always.
       bad_pictures: share of the split's pictures that may be damaged on disk: in an
         element whose picture is, the next good one stands (`damage.GoodPictures`).
       start_step: number of the first batch.
@@ -252,10 +280,11 @@ def train_batches(
     blocks = tf.data.Dataset.counter(start_step, dtype=tf.int64).map(place)
     sizes = {"image_size": image_size, "num_words": num_words}
     good = damage.GoodPictures(split.pictures, bad_pictures, say)
-    resized = _kept(split, good, image_size, cache_mib, say)
-    if resized is not None:
-        return _resized_batches(blocks, split, good, resized, choose, **sizes)
-    return _decoded_batches(blocks, load, rows=len(rows), random_crop=True, **sizes)
+    kept = _kept(split, good, image_size, cache_mib, say)
+    if kept is not None:
+        return _resized_batches(blocks, split, good, kept, choose, **sizes)
+    rows = len(rows)
+    return _decoded_batches(blocks, load, split, rows=rows, random_crop=True, **sizes)
 
 
 def eval_batches(
@@ -312,6 +341,7 @@ def eval_batches(
     batches = _decoded_batches(
         blocks.batch(len(rows)),
         load,
+        split,
         rows=len(rows),
         image_size=image_size,
         num_words=num_words,

@@ -70,9 +70,9 @@ _DATA = {
     # What words are: ascii, the paper's rule, for English; unicode, for every language
     # (`text.tokenize`).
     "words": one_of("ascii", "unicode"),
-    # MiB of memory for the pictures of a split that are kept resized; larger splits
+    # MiB of disk for the pictures of a split that are kept resized; larger splits
     # are decoded every epoch; 0: always.
-    "cache_mib": zero_or_more(512),
+    "cache_mib": zero_or_more(8192),
     # Hashes of what the prepared data hold; a run sets it, and compares it when it goes
     # on or is evaluated.
     "contents": "",

@@ -87,6 +87,9 @@ def test_input_pipeline_prints_its_figures(capsys):
     benchmark("input_pipeline").measure(
         pictures=8, rounds=2, width=50, height=40, image_size=16, batch_size=3
     )
-    *rounds, last = capsys.readouterr().out.splitlines()[-3:]
-    assert all("plain decoding" in x and "MiB held" in x for x in rounds)
-    assert "of 8 JPEGs of 50x40, cropped to 16, batches of 3" in last
+    *rounds, head, kept, decoded = capsys.readouterr().out.splitlines()[-7:]
+    assert [line.split(":")[0] for line in rounds] == ["kept", "decoded"] * 2
+    assert all("/s; MiB held over the epoch: " in line for line in rounds)
+    assert head.startswith("8 JPEGs of 50x40, cropped to 16, batches of 3; plain ")
+    assert kept.startswith("kept: ") and decoded.startswith("decoded: ")
+    assert kept.endswith("% of it") and decoded.endswith("% of it")

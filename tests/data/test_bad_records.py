@@ -7,9 +7,11 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from array_record.python import array_record_module
 from support import data_settings
 
-from mirrorgan_jax.data import datasets, pipeline
+from mirrorgan_jax.data import damage, datasets, pipeline
 
 SIZES = {"batch_size": 6, "image_size": 16, "num_words": 8}
 # 149 and 0 are beside each other: the last one's neighbour is the first.
@@ -69,7 +71,8 @@ def _elements(split, **keys):
 def _expected(split, element, index):
     """The picture that element `element` shows of picture `index`."""
     ids, draw, flip = pipeline.element_choices(5, element, split.captions[index], 8)
-    picture = split.pictures.resized(16)[index]
+    good = damage.GoodPictures(split.pictures, 0.02, str)
+    picture = split.pictures.resized(16, good)[index]
     height, width = picture.shape[:2]
     left, top = draw[0] % (width - 15), draw[1] % (height - 15)
     crop = picture[top : top + 16, left : left + 16]
@@ -177,3 +180,48 @@ def test_a_file_that_cannot_be_reached_is_no_damaged_picture(whole, tmp_path, pa
     with pytest.raises(ValueError, match="is not read, in .*No such file"):
         _take(split, 1, **path)
     assert not split.pictures.damaged
+
+
+def _undecoded(split, folder, bad=BAD):
+    """The split in a copy of its folder, the bytes of these cut, checksums right."""
+    directory = folder / "toybirds" / "copy" / "1.0.0"
+    shutil.copytree(split.directory, directory)
+    file = _record_file(directory, split.name)
+    writer = array_record_module.ArrayRecordWriter(str(file), "group_size:1")
+    for index, example in enumerate(split.pictures.examples(range(len(split)))):
+        if index in bad:
+            parsed = tf.train.Example.FromString(example)
+            picture = parsed.features.feature["image"].bytes_list
+            picture.value[0] = picture.value[0][:60]
+            example = parsed.SerializeToString()
+        writer.write(example)
+    writer.close()
+    return dataclasses.replace(split, directory=directory)
+
+
+def test_a_whole_record_that_is_no_picture_is_damaged_too(whole, tmp_path):
+    good, said = _elements(whole.train, cache_mib=512), []
+    split = _undecoded(whole.train, tmp_path)
+    found = _elements(split, cache_mib=512, say=said.append)
+    bad = np.isin(good["index"], BAD)
+    np.testing.assert_array_equal(found["image"][~bad], good["image"][~bad])
+    stands = [STANDS[index] for index in good["index"][bad]]
+    assert found["index"][bad].tolist() == stands
+    lines = [line for line in said if "takes its place" in line]
+    for index, line in zip(BAD, lines, strict=True):
+        assert f"picture {split.names[index]} is damaged" in line
+    assert all("not decoded: " in line and "{{" not in line for line in lines)
+
+
+def test_a_picture_that_is_not_decoded_is_an_error_in_a_sentence(whole, tmp_path):
+    split = _undecoded(whole.train, tmp_path)
+    said = (
+        r"train: a prepared picture is not decoded \([^{}\[\n]*\); remove the folder"
+        rf" {re.escape(str(split.directory))}, and the next run prepares the data again"
+    )
+    with pytest.raises(ValueError) as caught:
+        _take(split, 25, cache_mib=0)
+    assert re.fullmatch(said, str(caught.value)), caught.value
+    with pytest.raises(ValueError) as caught:
+        _evaluated(split, np.arange(50))
+    assert re.fullmatch(said, str(caught.value)), caught.value

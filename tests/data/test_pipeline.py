@@ -1,13 +1,17 @@
 """The stateless pipeline: streams of batches on both data paths."""
 
+import contextlib
 import dataclasses
+import errno
+import gc
 import itertools
+import os
 
 import numpy as np
 import pytest
 from support import data_settings
 
-from mirrorgan_jax.data import datasets, images, pipeline
+from mirrorgan_jax.data import damage, datasets, images, pipeline, resized
 from mirrorgan_jax.data.toybirds import birds
 
 OPTIONS = {
@@ -143,31 +147,101 @@ def test_split_cannot_be_changed(data):
         assert isinstance(value, tuple) and isinstance(value[0], tuple)
 
 
+def _good(split):
+    return damage.GoodPictures(split.pictures, 0.0, str)
+
+
 def test_resized_pictures_are_made_once_and_for_one_size(data):
     split = dataclasses.replace(data.train)
     _take(split, 1)
-    first = split.pictures.resized(32)
+    first = split.pictures.resized(32, _good(split))
     assert len(first) == 150 and first[0].shape == (38, 38, 3)
+    assert first.nbytes == 150 * 38 * 38 * 3
     _take(split, 1)
-    assert split.pictures.resized(32) is first
+    assert split.pictures.resized(32, _good(split)) is first
     _take(split, 1, image_size=16)
-    assert split.pictures.resized(16)[0].shape == (19, 19, 3)
-    assert split.pictures.resized(32) is not first
+    assert split.pictures.resized(16, _good(split))[0].shape == (19, 19, 3)
+    assert split.pictures.resized(32, _good(split)) is not first
 
 
-def test_choice_of_the_data_path_is_said_with_its_key(data):
+def _open_files(folder):
+    """Open files of this process below a folder that have no name."""
+    links = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            links.append(os.readlink(f"/proc/self/fd/{number}"))
+    return [x for x in links if x.startswith(f"{folder}/") and "(deleted)" in x]
+
+
+def test_kept_pictures_are_in_a_file_that_nobody_sees_and_that_goes(data):
+    split = dataclasses.replace(data.train)
+    before = set(split.directory.iterdir()), len(_open_files(split.directory))
+    batches = pipeline.train_batches(split, **SIZES, seed=5, cache_mib=512, say=str)
+    next(batches)
+    assert set(split.directory.iterdir()) == before[0]
+    assert len(_open_files(split.directory)) == before[1] + 1
+    del batches, split
+    gc.collect()
+    assert len(_open_files(data.train.directory)) == before[1]
+
+
+def test_kept_pictures_of_any_sizes_are_read_as_they_were_written(tmp_path):
+    random = np.random.default_rng(0)
+    pictures = [
+        random.integers(0, 256, (height, width, 3), np.uint8)
+        for height, width in ((5, 9), (1, 3), (20, 4))
+    ]
+    kept = resized.Resized(tmp_path)
+    for picture in pictures:
+        kept.append(picture[::-1])  # not contiguous
+    assert len(kept) == 3 and kept.nbytes == sum(p.nbytes for p in pictures)
+    for index, picture in enumerate(pictures):
+        assert kept.shape(index) == picture.shape[:2]
+        np.testing.assert_array_equal(kept[index], picture[::-1])
+    np.testing.assert_array_equal(kept.rows(2, 7, 3), pictures[2][::-1][7:10])
+
+
+def test_choice_of_the_data_path_is_said_with_its_key(data, monkeypatch):
     said = []
+    monkeypatch.setattr(resized, "free_bytes", lambda directory: 2000 * 2**20)
     _take(data.train, 1, say=said.append)
     _take(data.train, 1, say=said.append, cache_mib=0)
     # 150 pictures of 38 x 38 need 0.6 MiB, and 0.9 if they were no squares.
     _take(data.train, 1, say=said.append, cache_mib=0.86)
     _take(data.train, 1, say=said.append, cache_mib=0.87)
-    kept = "train: 150 pictures kept resized to 38 pixels, 1 MiB (data.cache_mib = "
+    kept = (
+        "train: 150 pictures kept resized to 38 pixels, 1 MiB of disk"
+        " (data.cache_mib = "
+    )
     anew = (
         "train: 150 pictures decoded anew every epoch: kept resized they would need"
-        " about 1 MiB (data.cache_mib = "
+        " about 1 MiB of disk (data.cache_mib = "
     )
-    assert said == [f"{kept}512)", f"{anew}0)", f"{anew}0.86)", f"{kept}0.87)"]
+    assert said == [
+        f"{kept}512)",
+        f"{anew}0, 2,000 free)",
+        f"{anew}0.86, 2,000 free)",
+        f"{kept}0.87)",
+    ]
+
+
+def test_a_full_disk_means_decoding_every_epoch(data, monkeypatch):
+    said, decoded = [], _take(data.train, 2, cache_mib=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(resized, "free_bytes", lambda directory: 1.7 * 2**20)
+        batches = _take(data.train, 2, say=said.append)
+    assert "anew every epoch" in said[0] and "2 free)" in said[0]
+    for batch, expected in zip(batches, decoded, strict=True):
+        _assert_equal(batch, expected)
+
+    def full(self, picture):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(resized.Resized, "append", full)
+    batches = _take(dataclasses.replace(data.train), 2, say=said.append)
+    assert "anew every epoch: [Errno 28] No space left on device" in said[1]
+    for batch, expected in zip(batches, decoded, strict=True):
+        _assert_equal(batch, expected)
 
 
 def test_choices_are_spread_and_subsets_keep_order():
