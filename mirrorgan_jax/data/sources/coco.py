@@ -1,21 +1,27 @@
-"""MS COCO with its captions, in the official layout (paper section 4.1).
+"""MS COCO with its captions, in the official layout or TFDS's (paper section 4.1).
 
 The folder, or an archive of it, holds `annotations/captions_{train,val}2014.json`,
 `train2014/` and `val2014/`, or the same of 2017 (another split than the paper's). The
 validation pictures are the test split; the first five captions of a picture count.
-There are no classes: every picture is its own, and any other is its mismatch.
+There are no classes: every picture is its own, and any other is its mismatch. What
+TensorFlow Datasets has prepared of 2014 is read by `coco_tfds`.
 """
 
+import collections
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import ml_collections
 
-from mirrorgan_jax.data.sources import coco_json, files, records
+from mirrorgan_jax.data.sources import coco_json, coco_tfds, files, records
 
-NEEDS = "the folder that holds annotations/, train2014/ and val2014/ of COCO"
+NEEDS = (
+    "the folder that holds annotations/, train2014/ and val2014/ of COCO, or TFDS's"
+    " coco_captions"
+)
 CROP_TO_BOX = False
 TRUTH = None
 
@@ -82,11 +88,17 @@ def _opened(settings: ml_collections.ConfigDict) -> tuple[files.Files, str]:
     problem = f"{wanted}: missing"
     near = [name for name in opened.names if name.endswith(f"/{wanted}")]
     packed = [name for name in opened.names if name.startswith("annotations_trainval")]
+    shards = [name for name in opened.names if f"/{coco_tfds.NAME}-" in f"/{name}"]
     if near:
         home = records.printable(near[0].removesuffix(f"/{wanted}"))
         problem += f", but it is in {home}/: give {opened.where}/{home}"
     elif packed:
         problem += f", but {records.printable(packed[0])} is there: unpack it"
+    elif shards:
+        problem += (
+            f", but {records.printable(shards[0])} is there without"
+            f" {coco_tfds.INFO}: let TFDS prepare it to its end"
+        )
     raise records.DataError(settings.source, [problem])
 
 
@@ -164,20 +176,24 @@ def _read_part(
     )
 
 
+def _split(name: str, present: dict[str, int], *, papers: bool) -> str:
+    """What was found, and whether it is the paper's split."""
+    paper = PICTURES["2014"]
+    also = (
+        "the paper's split"
+        if papers and present == paper
+        else f"not the paper's {paper['train']:,} and {paper['test']:,} of 2014"
+    )
+    return (
+        f"{name}, {present['train']:,} train and {present['test']:,} test pictures"
+        f" ({also}); every picture is a class of its own"
+    )
+
+
 def _notes(year: str, found: dict[_Part, _Counts]) -> Iterator[str]:
     """What was found, and what does not count."""
     present = {part.split: counts.present for part, counts in found.items()}
-    paper = PICTURES["2014"]
-    same = year == "2014" and present == paper
-    also = (
-        "the paper's split"
-        if same
-        else f"not the paper's {paper['train']:,} and {paper['test']:,} of 2014"
-    )
-    yield (
-        f"COCO {year}, {present['train']:,} train and {present['test']:,} test pictures"
-        f" ({also}); every picture is a class of its own"
-    )
+    yield _split(f"COCO {year}", present, papers=year == "2014")
     for part, counts in found.items():
         if counts.present < counts.listed:
             yield (
@@ -196,14 +212,8 @@ def _notes(year: str, found: dict[_Part, _Counts]) -> Iterator[str]:
             )
 
 
-def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
-    """Records of both splits in the order of the JSON files, and what is wrong.
-
-    Args:
-      settings: `source` is described above; with `subset` listed pictures may be
-        missing, as long as some are there.
-      seed: not used; files are what they are.
-    """
+def _read_official(settings: ml_collections.ConfigDict) -> records.Found:
+    """Records, still of one class, in the order of the JSON files."""
     opened, year = _opened(settings)
     problems, everything, counted = [], [], {}
     for part in _parts(year):
@@ -218,18 +228,45 @@ def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
         for part in _parts(other)
         if other != year and part.captions in opened.names
     ]
+    return records.Found(everything, problems, notes)
+
+
+def _read_tfds(folder: pathlib.Path, settings) -> records.Found:
+    """Records, still of one class, in the order of the shards."""
+    found = coco_tfds.read(folder, settings, counted=CAPTIONS_PER_IMAGE)
+    counts = collections.Counter(record.split for record in found.records)
+    present = {split: counts[split] for split in records.SPLITS}
+    said = _split(f"COCO 2014 of TFDS's {coco_tfds.NAME}", present, papers=True)
+    return found._replace(notes=[said, *found.notes])
+
+
+def read(settings: ml_collections.ConfigDict, seed: int) -> records.Found:
+    """Records of both splits in the order of their files, and what is wrong.
+
+    Args:
+      settings: `source` is described above; with `subset` listed pictures, or shards
+        of TFDS, may be missing, as long as some are there.
+      seed: not used; files are what they are.
+    """
+    folder = coco_tfds.find(settings.source)
+    found = _read_tfds(folder, settings) if folder else _read_official(settings)
     everything = [
         dataclasses.replace(record, class_id=number)
-        for number, record in enumerate(everything)
+        for number, record in enumerate(found.records)
     ]
-    return records.Found(everything, problems, notes)
+    return found._replace(records=everything)
 
 
 def fingerprint(settings: ml_collections.ConfigDict, seed: int) -> str:
     """Hash of the captions, the pictures, and of whether some may be missing."""
+    folder = coco_tfds.find(settings.source)
+    digest = coco_tfds.digest(folder) if folder else _official_digest(settings)
+    return f"{digest[:12]}{'_subset' if settings.subset else ''}"
+
+
+def _official_digest(settings: ml_collections.ConfigDict) -> str:
     opened, year = _opened(settings)
     captions = {part.captions for part in _parts(year)}
     folders = tuple(f"{part.folder}/" for part in _parts(year))
     counted = [n for n in opened.names if n in captions or n.startswith(folders)]
-    digest = opened.digest(counted)
-    return f"{digest[:12]}{'_subset' if settings.subset else ''}"
+    return opened.digest(counted)
