@@ -4,8 +4,10 @@ Command:  mirrorgan train --config=coco
               --config.data.source=DIR
               --config.weights.inception_v3=inception_v3.safetensors
               --config.weights.resnet152=resnet152.safetensors
-          DIR holds annotations/captions_{train,val}2014.json, train2014/, val2014/;
-          --config.data.subset=True goes on where pictures are missing.
+          DIR holds annotations/captions_{train,val}2014.json, train2014/, val2014/,
+          or is coco_captions as TFDS prepared it (the folder of the version, or a
+          data_dir with one); --config.data.subset=True goes on where pictures, or
+          shards of TFDS, are missing.
           coco:reference has the losses of the authors' released code and AttnGAN's
           sizes for COCO, since that code has none of its own; coco:reference,attngan
           is AttnGAN there, coco:attngan its row of the tables at the paper's sizes

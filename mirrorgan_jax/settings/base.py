@@ -59,7 +59,7 @@ _DATA = {
     "root": "",  # folder of prepared data sets; "" is ~/.cache/mirrorgan_jax/data
     "source": "",  # the raw data: a folder, zip or tar, as the data set needs it
     "ground": one_of("white", "black"),  # what transparent pictures are put on
-    "subset": False,  # go on where listed pictures are missing, coco only
+    "subset": False,  # go on where listed pictures or shards are missing, coco only
     # Key that captions stand at, folder only; "": text, captions, caption or comment.
     "caption_column": "",
     # Keys that are not read, with commas between, folder only: "label,bbox".
