@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from mirrorgan_jax.data.sources import digests, files, records
+from mirrorgan_jax.data.sources import archives, digests, files, records
 
 CONTENTS = {"a.txt": b"first", "b/c.JPG": b"second", "b/\u00fc.png": b"third"}
 JUNK = {"b/.DS_Store": b"x", "b/._c.JPG": b"x", "__MACOSX/b/c.JPG": b"x"}
@@ -197,8 +197,8 @@ def test_a_zip_of_another_country_keeps_its_names(tmp_path):
 
 @pytest.mark.parametrize("name", ["bomb.zip", "bomb.tar.xz"])
 def test_bombs_stop_at_the_limit(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(files, "ALLOWED", 2**20)
-    monkeypatch.setattr(files, "GROWTH", 2)
+    monkeypatch.setattr(archives, "ALLOWED", 2**20)
+    monkeypatch.setattr(archives, "GROWTH", 2)
     source = make(tmp_path / name, {"a.txt": bytes(2**23)})
     if name == "bomb.zip":
         with pytest.raises(ValueError, match="larger than 1 MiB"):

@@ -5,33 +5,21 @@ that leaves the data set is refused, and everything that is read has a limit.
 """
 
 import abc
-import bz2
 import contextlib
 import functools
-import gzip
 import hashlib
-import lzma
 import os
 import pathlib
 import stat
 import tarfile
-import tempfile
 import unicodedata
 import weakref
 import zipfile
-import zlib
 from collections.abc import Iterable
 
-from mirrorgan_jax.data.sources import digests, records
+from mirrorgan_jax.data.sources import archives, digests, records
 
 LIMIT = 256 * 2**20  # bytes of one file, unless a reader knows better
-_MEMBERS = 5_000_000
-# A compressed tar is unpacked once into a nameless temporary file. Photographs hardly
-# shrink; what grows by more than this, and by more than a GiB, is a bomb.
-GROWTH, ALLOWED = 30, 2**30
-_CHUNK = 2**20
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
-_JUNK = {".ds_store", "thumbs.db", "desktop.ini", "__macosx"}
 
 
 def open_source(source: str | os.PathLike) -> "Files":
@@ -50,14 +38,20 @@ def open_source(source: str | os.PathLike) -> "Files":
             raise ValueError("neither a file nor a folder")
         if zipfile.is_zipfile(path):
             return _Zip(path)
-        if _is_tar(path):
+        if archives.is_tar(path):
             return _Tar(path)
         with path.open("rb") as file:
             begin = file.read(512)
         raise ValueError(f"neither folder nor zip nor tar{kind_of(begin)}")
     except FileNotFoundError:
         reason = "missing"
-    except (ValueError, OSError, EOFError, NotImplementedError, *_DAMAGED) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        *archives.DAMAGED,
+    ) as error:
         reason = str(error)
     raise records.DataError(source, [f"{records.printable(source)}: {reason}"])
 
@@ -74,24 +68,12 @@ def kind_of(begin: bytes) -> str:
     return ""
 
 
-def _is_tar(path):
-    try:
-        return tarfile.is_tarfile(path)
-    except (OSError, EOFError, *_DAMAGED):  # a damaged compressed stream
-        return False
-
-
 def evened(name):
     """A name without what the same file is often spelt differently by."""
     parts = unicodedata.normalize("NFC", name.replace("\\", "/")).split("/")
     *folders, last = [part for part in parts if part not in ("", ".")] or [""]
     stem, dot, ending = last.rpartition(".")
     return "/".join([*folders, f"{stem}{dot}{ending.lower()}"])
-
-
-def _wanted(name):
-    parts = name.split("/")
-    return not parts[-1].startswith("._") and not _JUNK & {p.lower() for p in parts}
 
 
 class Files(abc.ABC):
@@ -119,7 +101,12 @@ class Files(abc.ABC):
         """
         try:
             data = self._read(self._members[name], limit + 1)
-        except (NotImplementedError, RuntimeError, EOFError, *_DAMAGED) as error:
+        except (
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            *archives.DAMAGED,
+        ) as error:
             reason = str(error).partition("\n")[0]
             if "password" in reason:
                 reason = "encrypted: a data set has no password"
@@ -192,7 +179,7 @@ class _Folder(Files):
             entries = sorted(entries, key=lambda entry: entry.name)
         for entry in entries:
             name = f"{folder}{entry.name}"
-            if not _wanted(name):
+            if not archives.wanted(name):
                 continue
             if entry.is_symlink() and not self._inside(name):
                 raise ValueError(
@@ -216,28 +203,6 @@ class _Folder(Files):
         return list(zip(names, found, strict=True))
 
 
-def _without_top(found):
-    """{name: member} without junk and without one folder around everything."""
-    found = {name: member for name, member in found if _wanted(name)}
-    tops = {name.partition("/")[0] for name in found}
-    if len(tops) == 1 and all("/" in name for name in found):
-        found = {name.partition("/")[2]: member for name, member in found.items()}
-    return found
-
-
-def _checked(names):
-    """Refuses names that leave the archive, and a name that stands there twice."""
-    seen = set()
-    for name in names:
-        if records.unsafe_path(name):
-            raise ValueError(f"member {records.printable(name)!r} leaves the archive")
-        if name in seen:
-            raise ValueError(f"member {records.printable(name)!r} is there twice")
-        seen.add(name)
-        if len(seen) > _MEMBERS:
-            raise ValueError(f"more than {_MEMBERS:,} members")
-
-
 class _Zip(Files):
     def __init__(self, path):
         self._zip = zipfile.ZipFile(path)
@@ -245,10 +210,10 @@ class _Zip(Files):
         found = [
             (name, info)
             for name, info in found
-            if _wanted(name) and not name.endswith("/")
+            if archives.wanted(name) and not name.endswith("/")
         ]
-        _checked(name for name, _ in found)
-        super().__init__(path, _without_top(found))
+        archives.checked(name for name, _ in found)
+        super().__init__(path, archives.without_top(found))
 
     @staticmethod
     def _name(info):
@@ -271,38 +236,9 @@ class _Zip(Files):
             return file.read(size)
 
 
-def _plain_tar(path):
-    """An open file with the plain tar, whose members are then read in any order."""
-    with contextlib.ExitStack() as opened:
-        plain = opened.enter_context(path.open("rb"))
-        head = plain.read(6)
-        plain.seek(0)
-        for begin, unpack in (
-            (b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open),
-        ):  # fmt: skip
-            if head.startswith(begin):
-                packed = opened.enter_context(unpack(path))
-                break
-        else:
-            opened.pop_all()
-            return plain
-        out = opened.enter_context(tempfile.TemporaryFile())
-        most, size = max(ALLOWED, GROWTH * path.stat().st_size), 0
-        while chunk := packed.read(_CHUNK):
-            size += len(chunk)
-            if size > most:
-                raise ValueError(f"unpacks to more than {most / 2**30:,.0f} GiB")
-            out.write(chunk)
-        out.seek(0)
-        plain.close()
-        packed.close()
-        opened.pop_all()
-        return out
-
-
 class _Tar(Files):
     def __init__(self, path):
-        self._file = _plain_tar(path)
+        self._file = archives.plain_tar(path)
         weakref.finalize(self, self._file.close)
         with tarfile.open(fileobj=self._file, mode="r:") as archive:
             found = [
@@ -310,13 +246,13 @@ class _Tar(Files):
                 for member in archive
                 if member.isreg()
                 and not member.issparse()
-                and _wanted(name := member.name.removeprefix("./"))
+                and archives.wanted(name := member.name.removeprefix("./"))
             ]
             # Without the empty block behind the last member, more was to come.
             if os.pread(self._file.fileno(), 512, archive.offset) != bytes(512):
                 raise ValueError("the archive is cut off")
-        _checked(name for name, _ in found)
-        super().__init__(path, _without_top(found))
+        archives.checked(name for name, _ in found)
+        super().__init__(path, archives.without_top(found))
 
     def _read(self, member, size):
         begin, length = member
