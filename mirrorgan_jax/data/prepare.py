@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 
 import ml_collections
@@ -74,7 +74,8 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         found = [record for record in self._found.records if record.split == split]
         counted = progress.counted(found, len(found), f"writing {split}")
         pictures = hashlib.sha256()
-        for number, record in enumerate(counted):
+        stored = _by_threads(self._stored, found, held=_THREADS)
+        for number, (record, picture) in enumerate(zip(counted, stored, strict=True)):
             example = {
                 "captions": list(record.captions),
                 "class_id": int(record.class_id),
@@ -84,13 +85,30 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "name": record.name,
             }
             rows.append(example)
-            picture = record.read()
-            # As it is in its file: what it is stored as depends on Pillow's version.
-            pictures.update(hashlib.sha256(picture).digest())
-            stored = io.BytesIO(images.normalise(picture, self._ground))
-            yield number, {"image": stored, **example}
+            digest, encoded = picture
+            pictures.update(digest)
+            yield number, {"image": io.BytesIO(encoded), **example}
         digests = self.info.metadata.setdefault("pictures", {})
         digests[split] = pictures.hexdigest()
+
+    def _stored(self, record):
+        """Hash of a picture as it is in its file, and what is stored of it.
+
+        What it is stored as depends on Pillow's version.
+        """
+        picture = record.read()
+        return hashlib.sha256(picture).digest(), images.normalise(picture, self._ground)
+
+
+def _by_threads(function: Callable, items: Sequence, *, held: int) -> Iterator:
+    """`function` of the items in their order, with at most `held` results at once.
+
+    Decoding and reading leave Python, so that threads use all cores, and the network.
+    """
+    workers = min(os.cpu_count() or 1, _THREADS)
+    with futures.ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(items), held):
+            yield from pool.map(function, items[start : start + held])
 
 
 def _place(record: records.Record) -> str:
@@ -117,20 +135,11 @@ def _picture_problem(record: records.Record) -> str | None:
 
 
 def _picture_problems(found: Sequence[records.Record]) -> Iterator[str]:
-    """What is wrong with the pictures and their boxes, in the order of the records.
-
-    Decoding leaves Python, so that threads use all cores; each holds one picture.
-    """
-    workers = min(os.cpu_count() or 1, _THREADS)
-    with futures.ThreadPoolExecutor(workers) as pool:
-        problems = (
-            problem
-            for start in range(0, len(found), _CHUNK)
-            for problem in pool.map(_picture_problem, found[start : start + _CHUNK])
-        )
-        for problem in progress.counted(problems, len(found), "checking"):
-            if problem:
-                yield problem
+    """What is wrong with the pictures and their boxes, in the order of the records."""
+    problems = _by_threads(_picture_problem, found, held=_CHUNK)
+    for problem in progress.counted(problems, len(found), "checking"):
+        if problem:
+            yield problem
 
 
 def _record_problems(found: Sequence[records.Record]) -> Iterator[str]:
