@@ -6,8 +6,9 @@ A source is one module, `records.Source`, and one line here.
 import importlib
 
 import ml_collections
+from etils import epath
 
-from mirrorgan_jax.data.sources import records
+from mirrorgan_jax.data.sources import records, remote
 
 # The module of each `data.name`, imported when it is asked for.
 SOURCES = {
@@ -16,6 +17,8 @@ SOURCES = {
     "coco": "mirrorgan_jax.data.sources.coco",
     "folder": "mirrorgan_jax.data.sources.folder",
 }
+
+_ROOT = "~/.cache/mirrorgan_jax/data"
 
 
 def source(name: str) -> records.Source:
@@ -31,12 +34,36 @@ def source(name: str) -> records.Source:
     return importlib.import_module(SOURCES[name])
 
 
+def root(settings: ml_collections.ConfigDict) -> epath.Path:
+    """The folder of prepared data sets.
+
+    Raises:
+      ValueError: it is an address. ArrayRecord reads local files alone, and takes what
+        lies at an address for empty.
+    """
+    if remote.is_remote(settings.root):
+        raise ValueError(
+            f"config.data.root = {settings.root!r}: prepared data lie on a local disk"
+            " of each host, so give a folder; config.data.source may be an address"
+        )
+    return epath.Path(settings.root or _ROOT).expanduser()
+
+
 def check(settings: ml_collections.ConfigDict) -> None:
     """Looks at the `data` group of a configuration; reads no file.
 
     Raises:
-      ValueError: the data set is unknown, or its raw data is needed and not given.
+      ValueError: the data set is unknown, its raw data is needed and not given or at an
+        address of an unknown kind, or the folder of prepared data is at an address.
     """
+    root(settings)
+    if remote.is_remote(settings.source):
+        try:
+            remote.located(settings.source)
+        except ValueError as error:
+            raise ValueError(
+                f"config.data.source = {settings.source!r}: {error}"
+            ) from None
     needed = source(settings.name).NEEDS
     if needed and not settings.source:
         raise ValueError(f"config.data.source is empty: give {needed}")

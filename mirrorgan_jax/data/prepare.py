@@ -27,7 +27,6 @@ from mirrorgan_jax.data.sources import records
 from mirrorgan_jax.parallel import hosts
 
 VERSION = "1.0.0"
-_ROOT = "~/.cache/mirrorgan_jax/data"
 # Pictures at the limit of size take half a GB each while they are checked.
 _THREADS = 8
 _CHUNK = 1024  # pictures whose checks are planned at once
@@ -223,11 +222,12 @@ def prepare(settings: ml_collections.ConfigDict, *, seed: int) -> epath.Path:
 
     Raises:
       DataError: everything that is wrong with the raw data; nothing is written.
-      ValueError: the data set is unknown, or neither given nor prepared.
+      ValueError: the data set is unknown, or neither given nor prepared; or its root
+        is an address.
     """
     source = data.source(settings.name)
     images.hide_accelerators()
-    root = epath.Path(settings.root or _ROOT).expanduser()
+    root = data.root(settings)
     if source.NEEDS and not settings.source:
         return _existing(settings, root)
     folder = source.fingerprint(settings, seed) + _choices(settings)
@@ -299,9 +299,6 @@ def _alone(root: epath.Path, name: str):
     The lock is on the folder itself, so it leaves no file and dies with its process.
     Folders of ours that are empty afterwards are removed.
     """
-    if "://" in os.fspath(root):
-        yield  # Buckets have no locks.
-        return
     created = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     handle = os.open(os.fspath(root), os.O_RDONLY)

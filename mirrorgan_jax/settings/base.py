@@ -56,8 +56,12 @@ def _common(log: int, save: int) -> dict[str, Any]:
 
 _DATA = {
     "name": "toybirds",  # one of `data.SOURCES`
-    "root": "",  # folder of prepared data sets; "" is ~/.cache/mirrorgan_jax/data
-    "source": "",  # the raw data: a folder, zip or tar, as the data set needs it
+    # Folder of prepared data sets on a disk of the host, no address; "" is
+    # ~/.cache/mirrorgan_jax/data.
+    "root": "",
+    # The raw data: a folder, zip or tar, as the data set needs it; a path or an address
+    # (gs://bucket/raw).
+    "source": "",
     "ground": one_of("white", "black"),  # what transparent pictures are put on
     "subset": False,  # go on where listed pictures or shards are missing, coco only
     # Key that captions stand at, folder only; "": text, captions, caption or comment.

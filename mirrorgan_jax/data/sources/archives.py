@@ -4,10 +4,12 @@ import bz2
 import contextlib
 import gzip
 import lzma
+import os
 import tarfile
 import tempfile
 import zipfile
 import zlib
+from typing import IO
 
 from mirrorgan_jax.data.sources import records
 
@@ -16,15 +18,26 @@ _MEMBERS = 5_000_000
 # shrink; what grows by more than this, and by more than a GiB, is a bomb.
 GROWTH, ALLOWED = 30, 2**30
 _CHUNK = 2**20
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
+# Of compressed tars, by their first bytes.
+_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+# What reading an archive raises where it is damaged, beside ValueError and OSError.
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+)
 _JUNK = {".ds_store", "thumbs.db", "desktop.ini", "__macosx"}
 
 
-def is_tar(path):
+def is_tar(file: IO[bytes]) -> bool:
     """Whether it is a tar, compressed or not, that begins undamaged."""
+    file.seek(0)
     try:
-        return tarfile.is_tarfile(path)
-    except (OSError, EOFError, *DAMAGED):  # a damaged compressed stream
+        return tarfile.is_tarfile(file)
+    except (OSError, *DAMAGED):  # a damaged compressed stream
         return False
 
 
@@ -60,34 +73,30 @@ def checked(names):
             raise ValueError(f"more than {_MEMBERS:,} members")
 
 
-def plain_tar(path):
+def plain_tar(file: IO[bytes]) -> IO[bytes]:
     """An open file with the plain tar, whose members are then read in any order.
+
+    Args:
+      file: the tar, which is closed if it is compressed.
 
     Raises:
       ValueError: it unpacks to far more than it is.
     """
+    file.seek(0)
+    head = file.read(6)
+    file.seek(0)
+    unpack = next((u for begin, u in _PACKED.items() if head.startswith(begin)), None)
+    if unpack is None:
+        return file
+    most, size = max(ALLOWED, GROWTH * os.fstat(file.fileno()).st_size), 0
     with contextlib.ExitStack() as opened:
-        plain = opened.enter_context(path.open("rb"))
-        head = plain.read(6)
-        plain.seek(0)
-        for begin, unpack in (
-            (b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open),
-        ):  # fmt: skip
-            if head.startswith(begin):
-                packed = opened.enter_context(unpack(path))
-                break
-        else:
-            opened.pop_all()
-            return plain
         out = opened.enter_context(tempfile.TemporaryFile())
-        most, size = max(ALLOWED, GROWTH * path.stat().st_size), 0
-        while chunk := packed.read(_CHUNK):
-            size += len(chunk)
-            if size > most:
-                raise ValueError(f"unpacks to more than {most / 2**30:,.0f} GiB")
-            out.write(chunk)
+        with file, unpack(file) as packed:
+            while chunk := packed.read(_CHUNK):
+                size += len(chunk)
+                if size > most:
+                    raise ValueError(f"unpacks to more than {most / 2**30:,.0f} GiB")
+                out.write(chunk)
         out.seek(0)
-        plain.close()
-        packed.close()
         opened.pop_all()
         return out

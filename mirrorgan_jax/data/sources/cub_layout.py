@@ -7,7 +7,6 @@ places; people put them beside each other, in a folder `birds/`, or leave them p
 
 import collections
 import dataclasses
-import pathlib
 import re
 from collections.abc import Iterable
 
@@ -107,7 +106,7 @@ def find(source: str) -> Layout:
     opened, found = files.open_source(source), Layout()
     _look(opened, "", found)
     packed = [n for n in opened.names if _ARCHIVE.fullmatch(n) and _deep(n)]
-    if packed and not found.whole() and not pathlib.Path(source).expanduser().is_dir():
+    if packed and not found.whole() and opened.outside(packed[0]) is None:
         found.problems += [
             f"{records.printable(name)}: an archive within an archive is not opened:"
             " unpack the outer one"
@@ -120,7 +119,7 @@ def find(source: str) -> Layout:
         if found.whole() or known:
             continue
         try:
-            inner = files.open_source(pathlib.Path(source).expanduser() / name)
+            inner = files.open_source(opened.outside(name))
         except records.DataError as error:
             found.problems += error.problems
         else:

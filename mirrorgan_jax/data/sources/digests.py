@@ -2,12 +2,30 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 FOLDER = "~/.cache/mirrorgan_jax/digests"
+
+
+class Item(NamedTuple):
+    """A file whose hash is wanted.
+
+    Attributes:
+      name: under which the hash is remembered.
+      state: numbers that are others once its bytes are; None: nothing tells that, so
+        that it is read every time.
+      read: reads it and returns the SHA-256 of its bytes in hex.
+    """
+
+    name: str
+    state: list[int] | None
+    read: Callable[[], str]
 
 
 class Remembered:
@@ -16,11 +34,11 @@ class Remembered:
     Args:
       folder: of the JSON files, one a source; it need not exist. None: nothing is
         remembered.
-      source: the folder or archive that the files belong to.
+      source: name of the folder or archive that the files belong to.
     """
 
     def __init__(self, folder, source):
-        own = hashlib.sha256(os.fsencode(source.absolute())).hexdigest()[:16]
+        own = hashlib.sha256(os.fsencode(source)).hexdigest()[:16]
         self._path = folder and pathlib.Path(folder).expanduser() / f"{own}.json"
         self._known, self._fresh = {}, {}
 
@@ -40,31 +58,34 @@ class Remembered:
             part.write_text(json.dumps(self._known | self._fresh))
             part.replace(self._path)
 
-    def digests(self, paths):
-        """SHA-256 of the bytes of files, in their order; read by all cores."""
-        states = [_state(path) for path in paths]
-        found = [
-            self._known_digest(path, state)
-            for path, state in zip(paths, states, strict=True)
-        ]
-        unknown = [path for path, own in zip(paths, found, strict=True) if own is None]
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            read = pool.map(_digest, unknown)
+    def digests(self, items: Sequence[Item], threads: int) -> list[str]:
+        """SHA-256 of the bytes of files, in their order; read by `threads`."""
+        found = [self._known_digest(item) for item in items]
+        unknown = [i for i, own in zip(items, found, strict=True) if own is None]
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            read = pool.map(lambda item: item.read(), unknown)
             found = [next(read) if own is None else own for own in found]
-        for path, state, own in zip(paths, states, found, strict=True):
-            self._fresh[str(path.absolute())] = [*state, own]
+        for item, own in zip(items, found, strict=True):
+            if item.state is not None:
+                self._fresh[item.name] = [*item.state, own]
         return found
 
-    def _known_digest(self, path, state):
-        known = self._known.get(str(path.absolute()))
-        if isinstance(known, list) and len(known) == 4 and known[:3] == state:
-            return str(known[3])
-        return None
+    def _known_digest(self, item):
+        known = self._known.get(item.name)
+        if item.state is None or not isinstance(known, list):
+            return None
+        *state, own = known or [None]
+        return str(own) if state == item.state else None
 
 
-def _state(path):
+def local(path: pathlib.Path) -> Item:
+    """A file of this machine."""
     now = path.stat()
-    return [now.st_size, now.st_mtime_ns, now.st_ctime_ns]
+    return Item(
+        str(path.absolute()),
+        [now.st_size, now.st_mtime_ns, now.st_ctime_ns],
+        functools.partial(_digest, path),
+    )
 
 
 def _digest(path):

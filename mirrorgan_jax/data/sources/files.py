@@ -17,7 +17,9 @@ import weakref
 import zipfile
 from collections.abc import Iterable
 
-from mirrorgan_jax.data.sources import archives, digests, records
+from etils import epath
+
+from mirrorgan_jax.data.sources import archives, digests, records, remote
 
 LIMIT = 256 * 2**20  # bytes of one file, unless a reader knows better
 
@@ -25,35 +27,52 @@ LIMIT = 256 * 2**20  # bytes of one file, unless a reader knows better
 def open_source(source: str | os.PathLike) -> "Files":
     """The files of a folder, a .zip or a .tar (.gz, .tgz, .bz2, .xz).
 
+    Args:
+      source: a path, or an address such as gs://bucket/raw. A remote archive is copied
+        into a file without a name, which goes with the `Files`.
+
     Raises:
-      records.DataError: it is none of these, damaged, or holds what no data set needs
-        (links that lead out of it, members of one name, names with "..").
+      records.DataError: it is none of these, damaged, cannot be reached, or holds what
+        no data set needs (links that lead out of it, members of one name, names with
+        "..").
     """
-    path = pathlib.Path(source).expanduser()
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            return _Folder(path)
-        if not stat.S_ISREG(mode):
-            raise ValueError("neither a file nor a folder")
-        if zipfile.is_zipfile(path):
-            return _Zip(path)
-        if archives.is_tar(path):
-            return _Tar(path)
-        with path.open("rb") as file:
-            begin = file.read(512)
-        raise ValueError(f"neither folder nor zip nor tar{kind_of(begin)}")
+        return _remote(source) if remote.is_remote(source) else _local(source)
     except FileNotFoundError:
         reason = "missing"
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        *archives.DAMAGED,
-    ) as error:
+    except (ValueError, OSError, *archives.DAMAGED) as error:
         reason = str(error)
     raise records.DataError(source, [f"{records.printable(source)}: {reason}"])
+
+
+def _local(source):
+    path = pathlib.Path(source).expanduser()
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        return _Folder(path)
+    if not stat.S_ISREG(mode):
+        raise ValueError("neither a file nor a folder")
+    return _archive(path, path.open("rb"))
+
+
+def _remote(source):
+    path = remote.located(source)
+    if remote.is_folder(path):
+        return _Remote(path)
+    return _archive(path, *remote.copied(path))
+
+
+def _archive(path, file, digest=None):
+    """The files of an archive, which is open and closed with them."""
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(file)
+        for is_kind, kind in (zipfile.is_zipfile, _Zip), (archives.is_tar, _Tar):
+            if is_kind(file):
+                found = kind(path, file, digest)
+                opened.pop_all()
+                return found
+        file.seek(0)
+        raise ValueError(f"neither folder nor zip nor tar{kind_of(file.read(512))}")
 
 
 def kind_of(begin: bytes) -> str:
@@ -85,7 +104,7 @@ class Files(abc.ABC):
         the one folder around everything in an archive.
     """
 
-    def __init__(self, path: pathlib.Path, members: dict[str, object]):
+    def __init__(self, path: pathlib.Path | epath.Path, members: dict[str, object]):
         self.where = records.printable(path)
         self._path = path
         self._members = members
@@ -101,12 +120,7 @@ class Files(abc.ABC):
         """
         try:
             data = self._read(self._members[name], limit + 1)
-        except (
-            NotImplementedError,
-            RuntimeError,
-            EOFError,
-            *archives.DAMAGED,
-        ) as error:
+        except (RuntimeError, *archives.DAMAGED) as error:
             reason = str(error).partition("\n")[0]
             if "password" in reason:
                 reason = "encrypted: a data set has no password"
@@ -153,20 +167,25 @@ class Files(abc.ABC):
             of change that it had; None: everything is read.
         """
         counted = self.names if names is None else sorted(names)
-        with digests.Remembered(remembered, self._path) as memory:
+        own = self._path if remote.is_remote(self._path) else self._path.absolute()
+        with digests.Remembered(remembered, os.fspath(own)) as memory:
             parts = self._digests(counted, memory)
         total = hashlib.sha256()
         for name, part in parts:
             total.update(f"{name} {part}\n".encode("utf-8", "surrogateescape"))
         return total.hexdigest()
 
+    def outside(self, name: str) -> os.PathLike | None:
+        """Where a file lies by itself; None: only within an archive."""
+        return None
+
     @abc.abstractmethod
     def _read(self, member: object, size: int) -> bytes:
         """The first bytes of a member, at most `size`."""
 
+    @abc.abstractmethod
     def _digests(self, names, memory):
-        """(name, hash) of the files; an archive is one file."""
-        return [("", *memory.digests([self._path])), *((name, "") for name in names)]
+        """(name, hash) of the files, by what is remembered where that is true."""
 
 
 class _Folder(Files):
@@ -198,22 +217,57 @@ class _Folder(Files):
         with member.open("rb") as file:
             return file.read(size)
 
+    def outside(self, name):
+        return self._path / name
+
     def _digests(self, names, memory):
-        found = memory.digests([self._members[name] for name in names])
+        items = [digests.local(self._members[name]) for name in names]
+        found = memory.digests(items, os.cpu_count())
         return list(zip(names, found, strict=True))
 
 
-class _Zip(Files):
+class _Remote(Files):
     def __init__(self, path):
-        self._zip = zipfile.ZipFile(path)
+        super().__init__(path, remote.listed(path))
+
+    def _read(self, member, size):
+        return remote.read(member, size)
+
+    def outside(self, name):
+        return self._members[name].path
+
+    def _digests(self, names, memory):
+        items = [remote.item(self._members[name]) for name in names]
+        found = memory.digests(items, remote.THREADS)
+        return list(zip(names, found, strict=True))
+
+
+class _Archive(Files):
+    """An archive is one file to the hashes; that of a copy is known."""
+
+    def __init__(self, path, file, digest, members):
+        weakref.finalize(self, file.close)
+        self._digest = digest
+        archives.checked(name for name, _ in members)
+        super().__init__(path, archives.without_top(members))
+
+    def _digests(self, names, memory):
+        digest = self._digest
+        if digest is None:
+            (digest,) = memory.digests([digests.local(self._path)], threads=1)
+        return [("", digest), *((name, "") for name in names)]
+
+
+class _Zip(_Archive):
+    def __init__(self, path, file, digest):
+        self._zip = zipfile.ZipFile(file)
         found = [(self._name(info), info) for info in self._zip.infolist()]
         found = [
             (name, info)
             for name, info in found
             if archives.wanted(name) and not name.endswith("/")
         ]
-        archives.checked(name for name, _ in found)
-        super().__init__(path, archives.without_top(found))
+        super().__init__(path, file, digest, found)
 
     @staticmethod
     def _name(info):
@@ -236,10 +290,9 @@ class _Zip(Files):
             return file.read(size)
 
 
-class _Tar(Files):
-    def __init__(self, path):
-        self._file = archives.plain_tar(path)
-        weakref.finalize(self, self._file.close)
+class _Tar(_Archive):
+    def __init__(self, path, file, digest):
+        self._file = archives.plain_tar(file)
         with tarfile.open(fileobj=self._file, mode="r:") as archive:
             found = [
                 (name, (member.offset_data, member.size))
@@ -251,8 +304,7 @@ class _Tar(Files):
             # Without the empty block behind the last member, more was to come.
             if os.pread(self._file.fileno(), 512, archive.offset) != bytes(512):
                 raise ValueError("the archive is cut off")
-        archives.checked(name for name, _ in found)
-        super().__init__(path, archives.without_top(found))
+        super().__init__(path, self._file, digest, found)
 
     def _read(self, member, size):
         begin, length = member
