@@ -100,6 +100,21 @@ def test_new_source_is_one_file_and_one_line(squares, tmp_path):
     assert again.train.texts == dataset.train.texts
 
 
+def test_pictures_stand_beside_their_own_captions(squares):
+    train = datasets.load(squares, seed=0).train  # more than threads read at once
+    (batch,) = pipeline.eval_batches(
+        train,
+        indices=range(9),
+        captions=[0] * 9,
+        batch_size=9,
+        image_size=16,
+        num_words=4,
+    )
+    said = [texts[0] for texts in train.texts]
+    assert said == [f"square number {i}" for i in range(9)]
+    assert batch["image"][:, 8, 8, 0].tolist() == [20 * i for i in range(9)]
+
+
 def test_notes_of_a_source_are_said_whenever_its_data_is_opened(squares, capsys):
     prepare.prepare(squares, seed=0)
     assert capsys.readouterr().out == "data squares: ten squares, drawn\n"
