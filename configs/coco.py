@@ -12,7 +12,8 @@ Command:  mirrorgan train --config=coco
           sizes for COCO, since that code has none of its own; coco:reference,attngan
           is AttnGAN there, coco:attngan its row of the tables at the paper's sizes
           (`settings/variants.py`); --config.eval.num_images=30000 evaluates on
-          30,000 images, as the papers do.
+          30,000 images, as the papers do; --config.data.validation holds training
+          pictures out to choose by.
 Hardware: one GPU or TPU host; a few steps of every stage also run on a CPU
 Cost:     not yet measured
 Expected: COCO IS 26.47 and R-precision 74.52, 76.87, 80.21 % for top-1, 2, 3 (paper,

@@ -7,7 +7,9 @@ Command:  mirrorgan train --config=cub
           DIR holds CUB_200_2011/ or its .tgz, and the captions (docs/data.md).
           cub:reference trains what the authors' released code computes,
           cub:attngan a row of the tables (`settings/variants.py`);
-          --config.eval.repeats=10 evaluates on 30,000 images, as the papers do.
+          --config.eval.repeats=10 evaluates on 30,000 images, as the papers do;
+          they train on all 150 classes, and so does this unless
+          --config.data.validation holds some out to choose by.
 Hardware: one GPU or TPU host; a few steps of every stage also run on a CPU
 Cost:     not yet measured
 Expected: CUB IS 4.56 and R-precision 57.67 % (paper, Tables 1 and 2); our own

@@ -142,9 +142,10 @@ def run(config, workdir, wanted):
     # 2. Data.
     dataset = load_data(config)
     mesh = meshes.create_mesh(config.mesh.data, config.mesh.spatial)
+    counts = ", ".join(f"{len(split)} {split.name}" for split in dataset.splits)
     hosts.say(
-        f"data: {config.data.name}, {len(dataset.train)} train and"
-        f" {len(dataset.test)} test images, {len(dataset.vocab)} words;"
+        f"data: {config.data.name}, {counts} images, {len(dataset.vocab)} words;"
+        f" chosen on {dataset.choice};"
         f" devices: {mesh.size} {jax.devices()[0].platform}"
         f" of {jax.process_count()} processes, {dict(mesh.shape)}"
     )
@@ -155,12 +156,13 @@ def run(config, workdir, wanted):
     # 3. Stages, each from where it stopped; the evaluation is the last.
     parts = Parts(config, dataset, mesh, epath.Path(workdir))
     for name in wanted:
-        begin = time.time()
+        begin, chosen = time.time(), ""
         if name == "evaluate":
             _evaluate(parts)
         else:
             _train(parts, name)
-        hosts.say(f"{name}: done, {(time.time() - begin) / 60:.1f} minutes")
+            chosen = f"; best step chosen on {dataset.choice}"
+        hosts.say(f"{name}: done, {(time.time() - begin) / 60:.1f} minutes{chosen}")
 
 
 def _check_prerequisites(config, workdir, wanted):
@@ -201,6 +203,7 @@ def _train(parts, name):
         seed=config.seed + stage.seed,
         train_step=trainer.train_step,
         batches=_batches(own, stage.group),
+        evaluated=f"{parts.dataset.choosing.name} images",
         **particulars,
     )
     loop.run_stage(
@@ -236,6 +239,7 @@ def _quick_evaluator(parts, generator=None):
         config,
         parts.dataset,
         parts.mesh,
+        split=parts.dataset.choosing,
         count=config.eval.quick_images,
         generator=generator,
     )

@@ -5,11 +5,11 @@
   mirrorgan show-data --config=folder --config.data.source=DIR --out=FILE.png
 
 Of train, pictures spread over the first epoch, with the random crop, flip, caption
-and words that training takes; of test, over those that are evaluated: centre crops,
-the caption that evaluation takes, its first words. Each stands there at the sizes of
-STEM, STREAM and the stages of the GAN, with name, class, box and caption; words in
-[brackets] are cut off, words in (parentheses) are not in the vocabulary. The same
-stands on the terminal, a line each.
+and words that training takes; of validation and test, over those that are evaluated:
+centre crops, the caption that evaluation takes, its first words. Each stands there at
+the sizes of STEM, STREAM and the stages of the GAN, with name, class, box and caption;
+words in [brackets] are cut off, words in (parentheses) are not in the vocabulary. The
+same stands on the terminal, a line each.
 """
 
 import functools
@@ -30,8 +30,9 @@ _SIGNED = "mirrorgan show-data"  # in the PNG: such a file may be replaced
 def define(values: flags.FlagValues) -> None:
     """Defines the flags."""
     flags.DEFINE_enum(
-        "split", "train", ["train", "test"], "Which one.", flag_values=values
-    )
+        "split", "train", ["train", "validation", "test"], "Which one.",
+        flag_values=values,
+    )  # fmt: skip
     flags.DEFINE_integer(
         "n", 16, "Pictures.", lower_bound=1, upper_bound=256, flag_values=values
     )
@@ -98,8 +99,9 @@ def _evaluated(split, config, n, seed):
     from mirrorgan_jax.evaluation import protocol
 
     words = config.text.eval_words
+    key = "num_images" if split.name == "test" else "quick_images"
     chosen = protocol.make(
-        split, count=config.eval.num_images, num_words=words, pool_size=2, seed=seed
+        split, count=config.eval[key], num_words=words, pool_size=2, seed=seed
     )  # Pools are not looked at: small ones cost least.
     rows = protocol.sample_rows(chosen.num_images, n)
     indices, numbers = chosen.indices[rows], chosen.captions[rows]
@@ -182,7 +184,7 @@ def _title(config, dataset, split, seen, seed):
     source = f" {config.data.source}" if config.data.source else ""
     counts = ", ".join(
         f"{own.name} {len(own):,} pictures, {sum(map(len, own.texts)):,} captions"
-        for own in (dataset.train, dataset.test)
+        for own in dataset.splits
     )
     key = "num_words" if split.name == "train" else "eval_words"
     boxed = split.crop_to_box and split.boxes[:, 2].any()
@@ -200,18 +202,26 @@ def show(config, name, n, seed):
 
     Args:
       config: the configuration.
-      name: "train" or "test".
+      name: "train", "validation" or "test".
       n: pictures; fewer where the split has fewer.
       seed: of order, crops and captions.
 
     Returns:
       (PIL image, lines: the title, one a picture, one a damaged picture).
+
+    Raises:
+      ValueError: there is no validation split.
     """
     from mirrorgan_jax import run as runs
     from mirrorgan_jax.report import sheets
 
     dataset = runs.load_data(config)
     split = getattr(dataset, name)
+    if split is None:
+        raise ValueError(
+            "--split=validation: data.validation = 0 holds no pictures out; give a"
+            " share"
+        )
     see = _trained if name == "train" else _evaluated
     seen = see(split, config, min(n, len(split)), seed)
     title = _title(config, dataset, split, seen, seed)

@@ -46,7 +46,8 @@ class Pictures:
 
     Args:
       directory: the prepared data set.
-      split: name of the split.
+      split: name of the prepared split that holds them.
+      numbers: [N] of the pictures in that split.
       boxes: [N, 4] int32 boxes that the pictures are cropped to; a width of 0 means
         the whole picture.
       names: of the pictures, for errors.
@@ -56,13 +57,15 @@ class Pictures:
         self,
         directory: epath.Path,
         split: str,
+        numbers: np.ndarray,
         boxes: np.ndarray,
         names: Sequence[str],
     ):
         prepared = tfds.builder_from_directory(directory)
         self._source = prepared.as_data_source(split).data_source
         self._directory, self._files = directory, prepared.info.splits[split]
-        self._split, self.boxes, self._names = split, boxes, names
+        self._split, self._numbers = split, numbers
+        self.boxes, self._names = boxes, names
         self._size, self._kept = None, None
         self.damaged: dict[int, damage.Unreadable] = {}
 
@@ -76,13 +79,13 @@ class Pictures:
           Unreadable: the first that cannot be read.
         """
         try:
-            return self._source.__getitems__([int(i) for i in indices])
+            return self._source.__getitems__([int(self._numbers[i]) for i in indices])
         except RuntimeError:  # It does not say which.
             return [self._example(int(i)) for i in indices]
 
     def _example(self, index: int) -> bytes:
         try:
-            return self._source.__getitems__([index])[0]
+            return self._source.__getitems__([int(self._numbers[index])])[0]
         except RuntimeError as error:
             raise self._unreadable(index, str(error)) from None
 
@@ -90,7 +93,7 @@ class Pictures:
         """The error of a picture; keeps it if the picture is damaged."""
         damaged = any(word in reason for word in _DAMAGED)
         ends = itertools.accumulate(self._files.shard_lengths)
-        shard = sum(index >= end for end in ends)
+        shard = sum(self._numbers[index] >= end for end in ends)
         name = records.printable(self._names[index])
         error = damage.Unreadable(
             index,

@@ -4,13 +4,14 @@ import dataclasses
 import functools
 import hashlib
 import json
+from typing import Any
 
 import ml_collections
 import numpy as np
 from etils import epath
 
 from mirrorgan_jax import data, text
-from mirrorgan_jax.data import cache, captions, prepare
+from mirrorgan_jax.data import cache, captions, holdout, prepare
 from mirrorgan_jax.data.sources import records
 
 
@@ -19,7 +20,7 @@ class Split:
     """One split; all but the pictures is in memory, and nothing of it changes.
 
     Attributes:
-      name: "train" or "test".
+      name: "train", "validation" or "test".
       class_ids: [N] int32.
       texts: captions of each picture as written.
       captions: token ids of each caption of each picture.
@@ -29,6 +30,8 @@ class Split:
       class_names: name of each picture's class.
       crop_to_box: whether the pipeline crops the pictures to their boxes.
       directory: the prepared data set.
+      prepared: name of the split in it: validation pictures lie in "train".
+      numbers: [N] int64, which of its pictures these are.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Split:
     class_names: tuple[str, ...]
     crop_to_box: bool
     directory: epath.Path
+    prepared: str
+    numbers: np.ndarray
 
     def __len__(self) -> int:
         return len(self.class_ids)
@@ -49,7 +54,9 @@ class Split:
     def pictures(self) -> cache.Pictures:
         """The split's pictures, opened when they are first asked for."""
         boxes = self.boxes if self.crop_to_box else np.zeros_like(self.boxes)
-        return cache.Pictures(self.directory, self.name, boxes, self.names)
+        return cache.Pictures(
+            self.directory, self.prepared, self.numbers, boxes, self.names
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +67,7 @@ class Dataset:
       name: of its source.
       vocab: the words of its captions.
       train, test: its splits.
+      validation: the training pictures that are held out, or None.
       truth: what is known beyond pictures and captions, or None.
       contents: what the splits hold, as "train captions 1f2e..., train classes ...".
     """
@@ -67,9 +75,32 @@ class Dataset:
     name: str
     vocab: text.Vocabulary
     train: Split
+    validation: Split | None
     test: Split
     truth: records.Truth | None
     contents: str
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that there are."""
+        splits = (self.train, self.validation, self.test)
+        return tuple(split for split in splits if split is not None)
+
+    @property
+    def choosing(self) -> Split:
+        """What every choice looks at: best steps, STREAM's gate, what people see."""
+        return self.test if self.validation is None else self.validation
+
+    @property
+    def choice(self) -> str:
+        """`choosing` in words, for every table."""
+        held = self.validation
+        if held is None:
+            return "the test images themselves (data.validation = 0)"
+        classes = set(held.class_ids.tolist())
+        whole = len(classes) < len(held) and not classes & {*self.train.class_ids}
+        of = f"of {len(classes)} classes " if whole else ""
+        return f"{len(held):,} validation images {of}held out of training"
 
 
 def _fixed(values, dtype) -> np.ndarray:
@@ -78,7 +109,8 @@ def _fixed(values, dtype) -> np.ndarray:
     return array
 
 
-def _split(name, rows, vocab, directory, *, crop_to_box) -> Split:
+def _split(name, prepared, numbers, rows, vocab, directory, *, crop_to_box) -> Split:
+    rows = [rows[number] for number in numbers]
     attributes = [row["attributes"] for row in rows]
     texts = [row["captions"] for row in rows]
     return Split(
@@ -94,24 +126,36 @@ def _split(name, rows, vocab, directory, *, crop_to_box) -> Split:
         class_names=tuple(row["class_name"] for row in rows),
         crop_to_box=crop_to_box,
         directory=directory,
+        prepared=prepared,
+        numbers=_fixed(numbers, np.int64),
     )
 
 
-def _contents(prepared: dict, *, with_boxes: bool) -> str:
-    """Hashes of what training and evaluation read, each behind its name."""
+def _splits(rows: dict, share: float) -> dict[str, tuple[str, np.ndarray]]:
+    """{name: (prepared split, numbers of its pictures)} of the splits of a run."""
+    held = holdout.numbers(rows["train"], rows["test"], share)
+    kept = np.setdiff1d(np.arange(len(rows["train"])), held)
+    found = {"train": ("train", kept), "test": ("test", np.arange(len(rows["test"])))}
+    return found | ({"validation": ("train", held)} if len(held) else {})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _contents(prepared: dict, *, with_boxes: bool) -> dict[str, str]:
+    """Hashes of what is prepared, by their names."""
     parts = {"captions": "captions", "classes": "class_id"}
     parts |= {"boxes": "box"} if with_boxes else {}
     found = {
-        f"{split} {part}": hashlib.sha256(
-            json.dumps([row[key] for row in prepared[split]]).encode()
-        ).hexdigest()
+        f"{split} {part}": _digest([row[key] for row in prepared[split]])
         for split in records.SPLITS
         for part, key in parts.items()
     }
     # Not there where the data were prepared by a version that did not note them.
     for split, pictures in prepared.get("pictures", {}).items():
         found[f"{split} pictures"] = pictures
-    return ", ".join(f"{part} {digest[:12]}" for part, digest in found.items())
+    return found
 
 
 def _vocabulary(prepared: dict, rule: str) -> text.Vocabulary:
@@ -141,7 +185,7 @@ def load(settings: ml_collections.ConfigDict, *, seed: int) -> Dataset:
       captions, in order of appearance.
 
     Raises:
-      ValueError: as `prepare.prepare`.
+      ValueError: as `prepare.prepare`, or no pictures can be held out.
       DataError: it was prepared with another rule of words, and captions have none by
         this one.
     """
@@ -149,13 +193,16 @@ def load(settings: ml_collections.ConfigDict, *, seed: int) -> Dataset:
     source = data.source(settings.name)
     rows = json.loads((directory / "metadata.json").read_text())
     vocab = _vocabulary(rows, settings.words)
-    train, test = (
-        _split(split, rows[split], vocab, directory, crop_to_box=source.CROP_TO_BOX)
-        for split in records.SPLITS
-    )
+    splits = {
+        name: _split(
+            name, prepared, numbers, rows[prepared], vocab, directory,
+            crop_to_box=source.CROP_TO_BOX,
+        )
+        for name, (prepared, numbers) in _splits(rows, settings.validation).items()
+    }  # fmt: skip
     problems = [
         f"{name}: {problem}"
-        for split in (train, test)
+        for split in splits.values()
         for name, texts, ids in zip(
             split.names, split.texts, split.captions, strict=True
         )
@@ -165,4 +212,14 @@ def load(settings: ml_collections.ConfigDict, *, seed: int) -> Dataset:
     if problems:
         raise records.DataError(directory, problems)
     contents = _contents(rows, with_boxes=source.CROP_TO_BOX)
-    return Dataset(settings.name, vocab, train, test, source.TRUTH, contents)
+    if "validation" in splits:
+        contents["validation names"] = _digest(splits["validation"].names)
+    return Dataset(
+        name=settings.name,
+        vocab=vocab,
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits["test"],
+        truth=source.TRUTH,
+        contents=", ".join(f"{part} {found[:12]}" for part, found in contents.items()),
+    )

@@ -30,7 +30,7 @@ def look_at(dataset, config: ml_collections.ConfigDict, *, training: bool) -> No
         batch_size=max(config[group].batch_size for group in configs.STAGES),
     )
     if data.source(config.data.name).NEEDS:  # not drawn as many as are wanted
-        counts = {"train": len(dataset.train), "test": len(dataset.test)}
+        counts = {split.name: len(split) for split in dataset.splits}
         remarks += advice.small_set(config, **counts)
     for remark in remarks:
         hosts.say(f"data: {remark}")

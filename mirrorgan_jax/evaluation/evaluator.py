@@ -1,7 +1,7 @@
-"""Networks run over fixed test examples: R-precision, redescription, samples.
+"""Networks run over fixed examples: R-precision, redescription, samples.
 
-Protocol of R-precision (paper 4.1.2): one image a test caption; its own caption
-among 99 random captions of other test images, ranked by the cosine of DAMSM codes.
+Protocol of R-precision (paper 4.1.2): one image a caption; its own caption among 99
+random captions of other images of the split, ranked by the cosine of DAMSM codes.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Evaluator:
     """Runs networks over the protocol's examples, batch by batch, on the mesh.
 
     Args:
-      split: the test split.
+      split: the test split, or that which chooses.
       protocol: `protocol.Protocol`.
       mesh: device mesh.
       batch_size: global batch size; rounded up to fill the mesh's data axis.
@@ -91,7 +91,7 @@ class Evaluator:
         return self._batches.map(self._encode_text, stem, p.tokens, p.length)
 
     def real_batches(self, image_size, num_words, order=None):
-        """(number of real rows, batch) of the real test images, in `order` of rows."""
+        """(number of real rows, batch) of the real images, in `order` of rows."""
         from mirrorgan_jax.data import pipeline
 
         p, order = self.protocol, self._all(order)
@@ -144,7 +144,7 @@ class Evaluator:
         return functions.joined(found())
 
     def probe_real(self, probes, image_size, progress=None):
-        """What probes make of the real test images, each once.
+        """What probes make of the real images, each once.
 
         Args:
           probes: {name: `Probe`}.
@@ -176,7 +176,7 @@ class Evaluator:
         return Probe(self._encode_images, image_variables)
 
     def real_codes(self, image_variables, image_size):
-        """[num_images, D] codes of the real test images."""
+        """[num_images, D] codes of the real images."""
         probes = {"code": self.code_probe(image_variables)}
         return self.probe_real(probes, image_size)["code"]
 

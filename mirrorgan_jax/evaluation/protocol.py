@@ -1,4 +1,4 @@
-"""The fixed test examples of an evaluation: images, captions, pools of captions."""
+"""The fixed examples of an evaluation: images, captions, pools of captions."""
 
 import dataclasses
 
@@ -9,10 +9,10 @@ from mirrorgan_jax.metrics import r_precision
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """The fixed test examples of an evaluation.
+    """The fixed examples of an evaluation.
 
     Attributes:
-      indices: [n] images of the test split; with repeats an image stands several
+      indices: [n] images of the split; with repeats an image stands several
         times, each time with another of its captions.
       captions: [n] which of an image's captions is its own.
       tokens: [n, T] int32.
@@ -47,7 +47,7 @@ def make(split, *, count, num_words, pool_size, seed, repeats=1):
     """Chooses images, captions and pools; a pure function of its arguments.
 
     Args:
-      split: the test split.
+      split: the test split, or that which chooses.
       count: images; 0 takes all.
       num_words: words kept of a caption.
       pool_size: captions a pool; a smaller split takes what it has.
@@ -69,7 +69,7 @@ def make(split, *, count, num_words, pool_size, seed, repeats=1):
     pools = _pools(indices, pool_size, seed)
     if pools is None:
         raise ValueError(
-            f"the test split has {count} images: R-precision needs 2 or more"
+            f"the {split.name} split has {count} images: R-precision needs 2 or more"
         )
     class_pools = _pools(split.class_ids[indices], pool_size, seed)
     return Protocol(indices, captions, tokens, length, pools, class_pools, count)
@@ -93,5 +93,5 @@ def mismatched_rows(class_ids):
 
 
 def sample_rows(count, samples):
-    """Rows of a sample grid: spread over the test split."""
+    """Rows of a sample grid: spread over the split."""
     return np.unique(np.linspace(0, count - 1, min(samples, count)).astype(int))

@@ -1,4 +1,7 @@
-"""Numbers and pictures while a run trains, and STREAM's gate."""
+"""Numbers and pictures while a run trains, and STREAM's gate.
+
+All that chooses: on validation images, or on test images where none are held out.
+"""
 
 import jax
 import numpy as np
@@ -12,10 +15,10 @@ from mirrorgan_jax.report import sheets
 from mirrorgan_jax.training import stream_step
 
 
-def make_evaluator(config, dataset, mesh, *, count, generator=None, repeats=1):
-    """The evaluator of a configuration on `count` test images (0: all)."""
+def make_evaluator(config, dataset, mesh, *, split, count, generator=None, repeats=1):
+    """The evaluator of a configuration on `count` images of a split (0: all)."""
     chosen = protocol.make(
-        dataset.test,
+        split,
         count=count,
         num_words=config.text.eval_words,
         pool_size=config.eval.pool_size,
@@ -23,7 +26,7 @@ def make_evaluator(config, dataset, mesh, *, count, generator=None, repeats=1):
         repeats=repeats,
     )
     return evaluators.Evaluator(
-        dataset.test,
+        split,
         chosen,
         mesh,
         batch_size=config.eval.batch_size,
@@ -37,13 +40,13 @@ def make_evaluator(config, dataset, mesh, *, count, generator=None, repeats=1):
 
 
 def real_ranks(evaluator, text, image, image_size):
-    """R-precision of the real test images under STEM's towers, which STEM learns by."""
+    """R-precision of real images under STEM's towers, which STEM learns by."""
     codes = evaluator.real_codes(image, image_size)
     return _ranks("real", evaluator.r_precision(codes, evaluator.sentence_codes(text)))
 
 
 def generated_ranks(evaluator, ema, stem, sentences):
-    """R-precision of one image a test caption, by the generator's moving average.
+    """R-precision of one image a caption, by the generator's moving average.
 
     Args:
       evaluator: the `Evaluator`.
@@ -61,7 +64,7 @@ def _ranks(prefix, values):
 
 
 def cross_entropies(evaluator, gate, stream, *, image_size, num_words):
-    """Mean cross entropy a word of the test captions, matched and shuffled.
+    """Mean cross entropy a word of the captions, matched and shuffled.
 
     Returns:
       {"matched", "shuffled", "margin"} in nats.
@@ -108,7 +111,9 @@ def check_gate(config, dataset, mesh, stream):
     Raises:
       ValueError: captions fit a shuffled image almost as well as their own.
     """
-    evaluator = make_evaluator(config, dataset, mesh, count=config.eval.quick_images)
+    evaluator = make_evaluator(
+        config, dataset, mesh, split=dataset.choosing, count=config.eval.quick_images
+    )
     gate = stream_step.make_gate(build.captioner(config, len(dataset.vocab)))
     result = cross_entropies(
         evaluator,
@@ -119,7 +124,7 @@ def check_gate(config, dataset, mesh, stream):
     )
     text = (
         f"STREAM's cross entropy a word is {result['matched']:.3f} on matched and"
-        f" {result['shuffled']:.3f} on shuffled test images"
+        f" {result['shuffled']:.3f} on shuffled {dataset.choosing.name} images"
     )
     # Random backbones try the machinery: nobody expects them to see anything.
     needed = 0 if config.weights.random else config.stream.gate_margin

@@ -129,6 +129,9 @@ def _facts(config, evaluation, rows):
     if config is not None:
         facts += [("preset", config.preset), ("data set", config.data.name)]
         facts += [("seed", config.seed)]
+        # Checkpoints, and the curves and samples that people choose by.
+        chooser = "validation" if config.data.validation else "test"
+        facts += [("chosen on", f"{chooser} images")]
     if evaluation:
         facts.append(("evaluated at step", f"{evaluation.step:,}"))
     elif rows:

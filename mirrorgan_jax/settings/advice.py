@@ -9,7 +9,7 @@ SMALL = 1000
 
 
 def small_set(
-    config: ml_collections.ConfigDict, *, train: int, test: int
+    config: ml_collections.ConfigDict, *, train: int, test: int, validation: int = 0
 ) -> Iterator[str]:
     """Sentences on what to expect of so few pictures, and what to do.
 
@@ -17,6 +17,7 @@ def small_set(
       config: the resolved configuration.
       train: training pictures.
       test: test pictures.
+      validation: pictures held out to choose by; 0: the test pictures choose.
     """
     if train < SMALL:
         yield (
@@ -43,4 +44,10 @@ def small_set(
             f" eval.pool_size = {config.eval.pool_size}: it is easier, and compares"
             " with no other number; a split with that many test pictures makes it"
             " usual"
+        )
+    if 0 < validation < config.eval.pool_size:
+        yield (
+            f"{validation:,} validation pictures are few to choose by: steps whose"
+            " numbers lie close are not told apart; data.validation ="
+            f" {config.data.validation} is their share"
         )

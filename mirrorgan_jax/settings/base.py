@@ -80,6 +80,10 @@ _DATA = {
     # Hashes of what the prepared data hold; a run sets it, and compares it when it goes
     # on or is evaluated.
     "contents": "",
+    # Share of the training pictures held out to choose by: whole classes, or pictures
+    # where test pictures are of training classes. 0: the test split chooses, as in the
+    # papers, which train on all.
+    "validation": below_one(0.0, zero=True),
     # Share of a split's pictures, rounded up, that may be damaged on disk: training
     # takes the next good one and says so; more are an error.
     "bad_pictures": below_one(0.001, zero=True),
@@ -191,7 +195,8 @@ _EVAL = {
     "batch_size": 50,
     # Test images (and captions) used at the end; 0: all.
     "num_images": zero_or_more(0),
-    "quick_images": 400,  # the same during training, to choose the best step
+    # Validation images (and captions) used during training, to choose the best step.
+    "quick_images": 400,
     "pool_size": 100,  # own caption and 99 others; paper 4.1.2
     "repeats": 1,  # images generated for each test image, from as many captions of it
     "samples": zero_or_more(16),  # examples in a sample grid

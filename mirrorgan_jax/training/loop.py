@@ -47,6 +47,7 @@ class Task:
       train_step: pure `(state, frozen, batch, key) -> (state, metrics)`.
       frozen: what the step reads and never changes.
       batches: `batches(start_step, rows)` yields this process's rows of batches.
+      evaluated: what `evaluate` looks at, as it is said: "validation images".
       evaluate: `evaluate(state)` returns {name: number}, among them the one that
         decides the best checkpoint (`workdir.layout.METRICS`).
       sample: `sample(state, step)` writes a sample grid; None: no samples.
@@ -59,6 +60,7 @@ class Task:
     seed: int
     train_step: Callable[..., Any]
     batches: Callable[[int, np.ndarray], Iterator[dict]]
+    evaluated: str
     evaluate: Callable[[Any], dict]
     frozen: Any = dataclasses.field(default_factory=dict)
     initial: Callable[[], tuple] = tuple
@@ -215,7 +217,7 @@ def _train(task, state, start, checkpoints, log, clock, config, vocab, mesh):
             if due(step, c.eval_every_steps, last):
                 results = task.evaluate(state)
                 log.write(step, {f"eval/{k}": v for k, v in results.items()})
-                bar.note(_described(task.name, step, results))
+                bar.note(_described(task, step, results))
                 clock.rest()
             # Before the checkpoint: a resume draws no grid of an earlier step.
             if task.sample and due(step, c.sample_every_steps, last):
@@ -228,6 +230,6 @@ def _train(task, state, start, checkpoints, log, clock, config, vocab, mesh):
             raise hosts.Terminated(f"{task.name}: saved step {last}")
 
 
-def _described(name, step, results):
+def _described(task, step, results):
     text = ", ".join(f"{key} {value:.4g}" for key, value in results.items())
-    return f"{name} step {step}: {text}"
+    return f"{task.name} step {step}, {task.evaluated}: {text}"

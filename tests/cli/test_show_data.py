@@ -86,7 +86,7 @@ def test_train_shows_crops_and_words_of_the_batches(show, dataset, seed):
     split = dataset.train
     status, sheet, lines, err = show("--n=5", f"--seed={seed}")
     assert status == 0, err
-    batch = _train_batch(split, 32, [0, 74, 149, 224, 299], seed)
+    batch = _train_batch(split, 32, [0, 67, 134, 201, 269], seed)
     coarse = resize.pyramid(resize.from_uint8(batch["image"]), (16,))[0]
     for crop, small in zip(batch["image"], sheets.to_uint8(coarse), strict=True):
         (y, x), *_ = _places(sheet, crop, 6)  # to 192 pixels
@@ -105,8 +105,8 @@ def test_train_shows_crops_and_words_of_the_batches(show, dataset, seed):
 def test_title_counts_pictures_captions_and_words(show, tmp_path):
     _, _, lines, _ = show("--n=3", "--split=test")
     assert lines[0].startswith(
-        "toybirds: train 300 pictures, 3,000 captions, test 100 pictures, 1,000"
-        " captions; vocabulary "
+        "toybirds: train 270 pictures, 2,700 captions, validation 30 pictures, 300"
+        " captions, test 100 pictures, 1,000 captions; vocabulary "
     )
     assert "data.words = ascii. 3 pictures of test, seed 0" in lines[0]
     assert "crops of whole pictures; text.eval_words = 10: [cut off]" in lines[0]
@@ -145,6 +145,16 @@ def test_test_shows_centre_crops_and_first_words(show, dataset):
         assert all(word[0] == "[" for word in line.split(": ")[-1].split()[len(kept) :])
 
 
+def test_validation_shows_what_checkpoints_are_chosen_by(show, dataset):
+    status, _, lines, err = show("--n=9", "--split=validation")
+    assert status == 0, err
+    shown = {line.partition(": ")[0] for line in lines[1:-1]}
+    assert len(shown) == 8  # eval.quick_images
+    assert shown <= {*dataset.validation.names}
+    status, _, _, err = show("--split=validation", "--config.data.validation=0")
+    assert status == 1 and "data.validation = 0 holds no pictures out" in err
+
+
 def test_more_pictures_than_are_evaluated_show_each_once(show):
     _, _, lines, _ = show("--n=9", "--split=test")
     names = {line.partition(": ")[0] for line in lines[1:-1]}
@@ -180,6 +190,7 @@ def test_own_pictures_are_shown_and_their_names_escaped(
     contents = {**forms.pictures(names=names), "metadata.jsonl": listed}
     source = forms.write(tmp_path / "own", contents)
     flags = ["--config.data.name=folder", f"--config.data.source={source}", "--n=2"]
+    flags += ["--config.data.validation=0"]
     status, _, lines, err = show(*flags, f"--config.data.root={tmp_path / 'root'}")
     assert status == 0, err
     assert any(f"crops of {crops};" in line for line in lines)

@@ -18,7 +18,7 @@ def split(classes=CLASSES, captions=3):
         def __len__(self):
             return len(classes)
 
-    return Split(class_ids=np.asarray(classes), captions=texts)
+    return Split(name="test", class_ids=np.asarray(classes), captions=texts)
 
 
 def make(data, **options):

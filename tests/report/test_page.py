@@ -325,3 +325,11 @@ def test_configuration_beside_the_checkpoint_is_shown(tmp_path):
     assert [a for tag, a in page.tags if tag == "tr" and a.get("class")] == [
         {"class": "changed"}
     ]
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.1, "validation"), (0.0, "test")])
+def test_page_says_what_was_chosen_on(tmp_path, share, said):
+    config = configs.base_config()
+    config.data.validation = share
+    page = _Page(report.write(tmp_path, config))
+    assert f"chosen on {said} images" in page.text("")

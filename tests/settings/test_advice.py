@@ -39,5 +39,15 @@ def test_a_few_hundred_pictures_fit_their_configuration():
     assert not any("batch_size" in sentence or "gate" in sentence for sentence in said)
 
 
+def test_few_validation_pictures_are_said_to_choose_roughly():
+    config, _ = advised("folder", 4000, 1000)
+    for held, said in ((99, 1), (100, 0), (0, 0)):
+        found = [*advice.small_set(config, train=4000, test=1000, validation=held)]
+        assert len(found) == said
+    assert "data.validation = 0.1" in next(
+        iter(advice.small_set(config, train=4000, test=1000, validation=99))
+    )
+
+
 def test_large_sets_are_told_nothing():
     assert advised("folder", 4544, 1358)[1] == []

@@ -51,6 +51,7 @@ def run(workdir, shapes):
             train_step=trainer.train_step,
             frozen=jax.device_put(trainer.frozen, meshes.replicated(mesh)),
             batches=batches(config),
+            evaluated="no images",
             evaluate=lambda state: {"generated_top1": float(state.step)},
         )
         loop.run_stage(

@@ -15,6 +15,7 @@ def get_config(preset="paper"):
     c = configs.base_config(preset)
     c.compilation_cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
     c.data.image_size = 32
+    c.data.validation = 0.1
     c.data.train_images_per_species = c.data.test_images_per_species = 2
     c.text.num_words, c.text.eval_words = 8, 10
 

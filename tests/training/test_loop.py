@@ -107,6 +107,7 @@ def train(workdir, config=None, *, vocab=VOCAB, **changes):
         "train_step": train_step,
         "frozen": {"shift": jnp.float32(0.5)},
         "batches": batches,
+        "evaluated": "made up images",
         "evaluate": evaluate,
         "sample": lambda state, step: seen["sampled"].append(step),
         **changes,
