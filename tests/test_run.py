@@ -108,6 +108,21 @@ def test_all_that_chooses_looks_at_validation_images(
     assert said.count(f"chosen on {choice}") == 5  # once before the four stages
 
 
+def test_test_images_are_for_the_final_evaluation(tmp_path, tiny_data, monkeypatch):
+    class Seen(Exception):
+        """The split that is looked at first."""
+
+    def looks(split, **options):
+        raise Seen(split.name)
+
+    changes = {"data.root": str(tiny_data)}
+    config = tiny.tiny_config(**changes)
+    random_runs.write(tmp_path, runs.load_data(config).vocab.words, **changes)
+    monkeypatch.setattr(protocol, "make", looks)
+    with pytest.raises(Seen, match="test"):
+        runs.run(config, tmp_path, ["evaluate"])
+
+
 def test_a_run_of_before_is_refused_by_the_share_that_is_held_out(tmp_path, tiny_data):
     root = {"data.root": str(tiny_data)}
     config = tiny.tiny_config(**root)

@@ -1,10 +1,13 @@
 """Which training pictures are held out, and the splits that come of it."""
 
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
 from support import data_settings
 
-from mirrorgan_jax.data import datasets, holdout, pipeline
+from mirrorgan_jax.data import damage, datasets, holdout, pipeline
 
 
 def rows(classes, prefix="p"):
@@ -126,6 +129,24 @@ def test_held_out_rows_are_those_of_their_pictures(drawn):
             )
             (record,) = split.pictures.examples([index])
             assert record == whole.train.pictures.examples([place])[0]
+
+
+def test_a_damaged_picture_is_the_one_that_is_held_out(drawn, tmp_path):
+    split = drawn[1].validation
+    folder = tmp_path / "toybirds" / "copy" / "1.0.0"
+    shutil.copytree(split.directory, folder)
+    (file,) = folder.glob("*-train.array_record*")
+    data, (example,) = bytearray(file.read_bytes()), split.pictures.examples([3])
+    picture = example.index(b"PNG") + 200  # compression leaves it as it is
+    start = data.index(example[picture : picture + 12])
+    data[start] = 255 - data[start]
+    file.write_bytes(data)
+    copy = dataclasses.replace(split, directory=folder)
+    with pytest.raises(damage.Unreadable, match=f"picture {split.names[3]} is damag"):
+        copy.pictures.examples(range(len(copy)))
+    assert [*copy.pictures.damaged] == [3]
+    others = [i for i in range(len(copy)) if i != 3]
+    assert copy.pictures.examples(others) == split.pictures.examples(others)
 
 
 def test_training_never_meets_what_is_held_out(drawn):
