@@ -146,8 +146,14 @@ def run_stage(task, *, workdir, config, vocab, mesh):
         clock = provenance.StageClock(
             workdir, task.folder, start, c.batch_size, enabled=first
         )
-        with metric_log.MetricLog(workdir, task.folder, start, enabled=first) as log:
-            _train(task, state, start, checkpoints, log, clock, config, vocab, mesh)
+        with (
+            metric_log.MetricLog(workdir, task.folder, start, enabled=first) as log,
+            progress.Progress(
+                task.name, c.num_steps, initial=start, enabled=first
+            ) as bar,
+        ):
+            keeper = _Keeper(task, checkpoints, log, clock, bar, config, vocab)
+            _train(keeper, state, start, mesh)
     finally:
         checkpoints.close()
 
@@ -159,31 +165,84 @@ def _split(state):
     return state.replace(ema=None), state.ema
 
 
-def _train(task, state, start, checkpoints, log, clock, config, vocab, mesh):
+@dataclasses.dataclass(frozen=True)
+class _Keeper:
+    """Keeps what a stage comes to: evaluations, sample grids, checkpoints.
+
+    Attributes:
+      task: `Task`.
+      checkpoints, log, clock, bar: where it goes.
+      config, vocab: as `run_stage` takes them.
+    """
+
+    task: Task
+    checkpoints: Any
+    log: metric_log.MetricLog
+    clock: provenance.StageClock
+    bar: progress.Progress
+    config: dict
+    vocab: list
+
+    def due(self, step, what):
+        """Whether something of the stage's cadences happens after `step`."""
+        c = self.task.settings
+        return due(step, c[f"{what}_every_steps"], c.num_steps)
+
+    def evaluate(self, state, step):
+        """{name: number} of the evaluation that is due after `step`, or None."""
+        if not self.due(step, "eval"):
+            return None
+        results = self.task.evaluate(state)
+        self.log.write(step, {f"eval/{k}": v for k, v in results.items()})
+        self.bar.note(_described(self.task, step, results))
+        self.clock.rest()
+        return results
+
+    def sample(self, state, step):
+        """Draws the sample grid that is due after `step`, if one is."""
+        if self.task.sample and self.due(step, "sample"):
+            self.task.sample(state, step)
+            self.clock.rest()
+
+    def save(self, state, step, results):
+        """Saves the state of `step`, refused where it is not finite."""
+        _check_state(self.task, step, state)
+        self.log.flush()  # before the checkpoint: a resume writes later rows only
+        body, ema = _split(state)
+        self.checkpoints.save(
+            step, body, ema=ema, config=self.config, vocab=self.vocab, metrics=results
+        )
+        self.clock.save(step)
+        self.clock.rest()
+
+    def stop(self, state, step):
+        """Saves at once: what else is due after `step`, `make_up` does."""
+        self.save(state, step, None)
+        self.checkpoints.wait()
+        raise hosts.Terminated(f"{self.task.name}: saved step {step}")
+
+    def make_up(self, state, start):
+        """Does what is due after the restored step and a stop there left undone."""
+        if self.checkpoints.metrics(start) is None:
+            results = self.evaluate(state, start)
+            # As a run without the stop, which may have no checkpoint here to choose.
+            if results is not None and self.due(start, "checkpoint"):
+                self.log.flush()
+                self.checkpoints.add_metrics(start, results)
+        self.sample(state, start)  # the same grid once more where it is there
+
+
+def _train(keeper, state, start, mesh):
+    task, log, clock = keeper.task, keeper.log, keeper.clock
     c, last = task.settings, task.settings.num_steps
     key = states.create(lambda: jax.random.key(task.seed), mesh)
     compiled = None
     rows = meshes.local_rows(mesh, c.batch_size)
     batches = task.batches(start, rows)
     pending = []
-
-    def save(step, metrics):
-        _check_state(task, step, state)
-        log.flush()  # before the checkpoint: a resume writes later rows only
-        body, ema = _split(state)
-        checkpoints.save(
-            step, body, ema=ema, config=config, vocab=vocab, metrics=metrics
-        )
-        clock.save(step)
-        clock.rest()
-
-    with (
-        hosts.Preemption() as preemption,
-        progress.Progress(
-            task.name, last, initial=start, enabled=hosts.is_first()
-        ) as bar,
-        jax.set_mesh(mesh),
-    ):
+    with hosts.Preemption() as preemption, jax.set_mesh(mesh):
+        if start:
+            keeper.make_up(state, start)
         for step in range(start + 1, last + 1):
             batch = meshes.global_batch(mesh, rows, next(batches), c.batch_size)
             if compiled is None:
@@ -203,30 +262,21 @@ def _train(task, state, start, checkpoints, log, clock, config, vocab, mesh):
             shown = {}
             # The last step does everything that a finished stage has.
             stop = step < last and preemption.reached()
-            if stop or due(step, c.log_every_steps, last):
+            if stop or keeper.due(step, "log"):
                 means = _checked(task, step - len(pending) + 1, pending)
                 log.write(step, means)
                 shown = {k: v for k, v in means.items() if k.endswith("/loss")}
                 pending.clear()
-            bar.update(1, **shown)
+            keeper.bar.update(1, **shown)
             if stop:
-                save(step, None)
-                checkpoints.wait()
-                raise hosts.Terminated(f"{task.name}: saved step {step}")
-            results = None
-            if due(step, c.eval_every_steps, last):
-                results = task.evaluate(state)
-                log.write(step, {f"eval/{k}": v for k, v in results.items()})
-                bar.note(_described(task, step, results))
-                clock.rest()
-            # Before the checkpoint: a resume draws no grid of an earlier step.
-            if task.sample and due(step, c.sample_every_steps, last):
-                task.sample(state, step)
-                clock.rest()
-            if due(step, c.checkpoint_every_steps, last):
-                save(step, results)
+                keeper.stop(state, step)
+            results = keeper.evaluate(state, step)
+            # Before the checkpoint: a kill in between draws it again.
+            keeper.sample(state, step)
+            if keeper.due(step, "checkpoint"):
+                keeper.save(state, step, results)
         if preemption.reached():
-            checkpoints.wait()
+            keeper.checkpoints.wait()
             raise hosts.Terminated(f"{task.name}: saved step {last}")
 
 

@@ -187,6 +187,25 @@ class Checkpoints:
             step, args=ocp.args.Composite(**{item: _restore_args(abstract)})
         )[item]
 
+    def metrics(self, step):
+        """{name: number} of a step's evaluation, or None where it had none."""
+        return self._manager.metrics(step)
+
+    def add_metrics(self, step, metrics):
+        """Gives a complete step the evaluation that it was saved without.
+
+        The item appears whole, as if it had been saved with the step.
+
+        Args:
+          step: a complete step without metrics.
+          metrics: {name: number} of its evaluation.
+        """
+        name = ocp.checkpoint_manager.METRIC_ITEM_NAME
+        with ocp.Checkpointer(ocp.JsonCheckpointHandler(filename=name)) as writer:
+            path = self._manager.directory / str(step) / name
+            writer.save(path, args=ocp.args.JsonSave(metrics))
+        self._manager.reload()
+
     def best_step(self):
         """The best kept step by the metric; the newest without any; None if empty."""
         if self._metric is None:
@@ -194,7 +213,7 @@ class Checkpoints:
         scores = {
             step: metrics[self._metric]
             for step in self._manager.all_steps()
-            if (metrics := self._manager.metrics(step)) and self._metric in metrics
+            if (metrics := self.metrics(step)) and self._metric in metrics
         }
         if not scores:
             return self.latest_step()

@@ -17,6 +17,7 @@ from support import command, tiny
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import loop
+from mirrorgan_jax.workdir import checkpoints as checkpoint
 from mirrorgan_jax.workdir import layout
 
 VOCAB = ["<pad>", "red", "bird"]
@@ -320,6 +321,106 @@ def test_sigterm_saves_the_step_and_the_run_goes_on(tmp_path, whole, own_handler
     assert not own_handler
     terminate()
     assert own_handler  # the handler before the loop's is back
+
+
+def chosen(workdir):
+    """(best step, {kept step: its metrics}) of the fake stage."""
+    checkpoints = layout.opened(workdir, "gan")
+    try:
+        steps = command.steps(workdir, "gan")
+        return checkpoints.best_step(), {s: checkpoints.metrics(s) for s in steps}
+    finally:
+        checkpoints.close()
+
+
+def best_at(step, seen=None):
+    """An evaluation that is best after `step`, and worse the further away."""
+
+    def evaluate(state):
+        if seen is not None:
+            seen.append(int(state.step))
+        return {"generated_top1": -abs(float(state.step) - step)}
+
+    return evaluate
+
+
+@pytest.mark.parametrize(
+    ("at", "cadences"),
+    [
+        (4, {}),
+        (6, {"checkpoint_every_steps": 4}),  # evaluated, but not saved
+        (4, {"checkpoint_every_steps": 1}),
+        (5, {"checkpoint_every_steps": 1, "eval_every_steps": 5}),
+        (5, {}),  # due for a sample alone
+    ],
+)
+def test_what_sigterm_left_undone_is_made_up_for(tmp_path, own_handler, at, cadences):
+    config, evaluate = settings(**cadences), best_at(at)
+    steadily, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(steadily, config, evaluate=evaluate)
+    with pytest.raises(hosts.Terminated, match=f"saved step {at}"):
+        train(stopped, config, evaluate=evaluate, batches=crashing(terminate, at))
+    assert not any(key.startswith("eval/") for key in rows(stopped)[-1])
+    looked = []
+    seen = train(stopped, config, evaluate=best_at(at, looked))
+    every = config.gan.eval_every_steps
+    wanted = [s for s in range(at, STEPS + 1) if s % every == 0 or s == STEPS]
+    assert looked == wanted
+    assert seen["sampled"] == [s for s in (5, 10) if s >= at]
+    assert rows(stopped) == rows(steadily)
+    assert chosen(stopped) == chosen(steadily)
+    command.assert_same_checkpoint(steadily, stopped, "gan")
+
+
+def test_evaluation_that_is_made_up_for_is_logged_before_it_chooses(
+    tmp_path, own_handler, monkeypatch
+):
+    """A kill in between would leave a choice that no curve shows."""
+    with pytest.raises(hosts.Terminated):
+        train(tmp_path, batches=crashing(terminate, 4))
+    logged = []
+
+    def chooses(checkpoints, step, metrics):
+        logged.append((step, rows(tmp_path)[-1]["eval/generated_top1"], metrics))
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "add_metrics", chooses)
+    train(tmp_path, evaluate=best_at(4))
+    assert logged == [(4, 0.0, {"generated_top1": 0.0})]
+
+
+def test_evaluation_that_is_made_up_for_may_be_killed_too(tmp_path, own_handler):
+    whole, stopped, looked = tmp_path / "whole", tmp_path / "stopped", []
+    train(whole, evaluate=best_at(4))
+    with pytest.raises(hosts.Terminated):
+        train(stopped, evaluate=best_at(4), batches=crashing(terminate, 4))
+
+    def killed(state):
+        raise Crash
+
+    with pytest.raises(Crash):
+        train(stopped, evaluate=killed)
+    # Made up for, but killed before the next checkpoint: once is enough.
+    with pytest.raises(Crash):
+        train(stopped, evaluate=best_at(4, looked), batches=crashing(crash, 5))
+    assert looked == [4] and rows(stopped)[-1]["eval/generated_top1"] == 0
+    train(stopped, evaluate=best_at(4, looked))
+    assert looked == [4, 6, 8, 10]
+    assert rows(stopped) == rows(whole) and chosen(stopped) == chosen(whole)
+
+
+def test_sigterm_in_what_is_made_up_for_stops_after_the_next_step(
+    tmp_path, own_handler
+):
+    with pytest.raises(hosts.Terminated):
+        train(tmp_path, batches=crashing(terminate, 4))
+
+    def evaluate(state):
+        terminate()
+        return best_at(4)(state)
+
+    with pytest.raises(hosts.Terminated, match="saved step 5"):
+        train(tmp_path, evaluate=evaluate)
+    assert chosen(tmp_path) == (4, {4: {"generated_top1": 0.0}, 5: None})
 
 
 def test_sigterm_in_the_last_evaluation_is_not_forgotten(tmp_path, whole, own_handler):

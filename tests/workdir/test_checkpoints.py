@@ -88,6 +88,30 @@ def test_a_save_without_metrics_is_latest_and_never_best(tmp_path):
     checkpoints.close()
 
 
+def test_metrics_that_are_added_later_count_as_if_saved_with_the_step(tmp_path):
+    def opened():
+        return checkpoint.Checkpoints(tmp_path, "gan", metric="score")
+
+    checkpoints = opened()
+    save(checkpoints, 1, metrics={"score": 0.5})
+    save(checkpoints, 2)  # as on SIGTERM
+    checkpoints.close()
+    checkpoints = opened()
+    assert checkpoints.metrics(2) is None
+    checkpoints.add_metrics(2, {"score": 0.9, "other": 1.0})
+    assert checkpoints.metrics(2) == {"score": 0.9, "other": 1.0}
+    for step in (3, 4, 5):
+        save(checkpoints, step, metrics={"score": 0.1})
+    checkpoints.close()
+    assert kept(tmp_path) == [2, 4, 5]
+    checkpoints = opened()
+    assert checkpoints.best_step() == 2
+    restored, _ = checkpoints.restore(2, make_state())
+    assert not tiny.changed(make_state(2), restored)
+    assert checkpoints.restored_json(2) == (CONFIG, VOCAB)
+    checkpoints.close()
+
+
 def test_equal_scores_prefer_the_newest(tmp_path):
     checkpoints = checkpoint.Checkpoints(tmp_path, "gan", metric="score")
     for step in (1, 2):
