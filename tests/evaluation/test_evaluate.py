@@ -9,7 +9,7 @@ from support import evaluations, tiny
 
 from mirrorgan_jax import run as runs
 from mirrorgan_jax import text
-from mirrorgan_jax.evaluation import evaluate, probes, protocol
+from mirrorgan_jax.evaluation import evaluate, observing, probes, protocol
 from mirrorgan_jax.evaluation import evaluator as evaluators
 from mirrorgan_jax.metrics import features
 from mirrorgan_jax.metrics import result as results
@@ -94,7 +94,7 @@ def drawn():
     # What a generator makes lies between the 256 values of a file.
     noise = np.random.default_rng(0).uniform(-0.4, 0.4, real.shape) / 127.5
     generated = np.clip(real[:, :, ::-1] + noise, -1, 1).astype(np.float32)
-    seen = evaluate.observe(
+    seen = observing.observe(
         config, dataset, Evaluator(generated, real, attributes), {},
         {"text": {}, "image": {"a": np.ones(2)}}, {}, classifier,
     )  # fmt: skip
