@@ -6,8 +6,8 @@ Hardware: 2 CPU cores
 Cost:     about 10 minutes beside other work, 4 of them STEM, STREAM and the
           held-out captioner, which the rows of a table share
 Expected: R-precision top-1 43 % generated, 73 % real; Inception Score 4.5 (real 6.3)
-          and FID 2.4 through the toybirds classifier; three seeds in the README,
-          with all 150 species in training, of which 15 are now held out to choose by
+          through the toybirds classifier; three seeds in the README, with all 150
+          species in training, of which 15 are now held out to choose by
 """
 
 from mirrorgan_jax.settings import recipes, variants

@@ -16,7 +16,7 @@ from absl import flags, logging
 from etils import epath
 from ml_collections import config_flags
 
-from mirrorgan_jax.settings import named
+from mirrorgan_jax.settings import moved, named
 
 # What the extra [data] brings, as far as it is imported by name.
 _DATA_PACKAGES = (
@@ -154,6 +154,8 @@ def _flag_problem(error, argv):
         key = next((match[1] for match in given if match), name[1])
         hint = re.search(r'Did you mean "(\w+)"', text)
         meant = f": did you mean {hint[1]!r}?" if hint else ""
+        if key in moved.KEYS:
+            meant = f": {moved.KEYS[key]}"
         return f"the configuration has no key {key!r}{meant}"
     for said, wanted in _CONVERSIONS.items():
         illegal = re.match(rf"flag (--[\w.]+)=(.*?): .*{said}", text, re.DOTALL)

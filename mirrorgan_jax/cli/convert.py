@@ -6,8 +6,7 @@ Scores, from a TensorFlow 1 checkpoint to .safetensors.
 
 CHECKPOINT is its path without .index. The result is taken by
   mirrorgan evaluate --workdir=runs/cub --config=cub \\
-      --config.eval.inception=OUT.safetensors \\
-      --config.eval.inception_kind=inception_cub
+      --config.eval.inception_cub=OUT.safetensors
 """
 
 import sys

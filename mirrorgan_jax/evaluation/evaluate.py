@@ -11,6 +11,8 @@ from etils import epath
 from mirrorgan_jax.evaluation import observing, protocol, quick
 from mirrorgan_jax.inference.model import Model
 from mirrorgan_jax.metrics import (
+    attribute_places,
+    attribute_words,
     attributes,
     fid,
     inception_score,
@@ -27,7 +29,8 @@ from mirrorgan_jax.training import stages
 from mirrorgan_jax.workdir import files, layout, provenance
 
 # What is measured: modules with a `TITLE` and `measure(observed)`, which returns a
-# `Result`, or None where the data have nothing to measure.
+# `Result`, or {network: `Result` or `Refused`} where it looks through feature networks,
+# or None where the data have nothing to measure.
 METRICS = {
     "r_precision": r_precision,
     "r_precision_classes": r_precision_classes,
@@ -35,7 +38,9 @@ METRICS = {
     "fid": fid,
     "kid": kid,
     "attributes": attributes,
+    "attribute_places": attribute_places,
     "mirror": mirror,
+    "attribute_words": attribute_words,
 }
 
 
@@ -105,6 +110,9 @@ def run(config, dataset, mesh, workdir, *, captioners, classifier):
 def measured(seen):
     """{name: `Result`, or `Refused` where its protocol cannot hold} of all measures.
 
+    Of several feature networks the one that a measure is published with has the
+    measure's own name, the others have theirs behind it: "fid", "fid_inception_v3".
+
     Args:
       seen: `metrics.observed.Observed`.
     """
@@ -114,7 +122,11 @@ def measured(seen):
             result = metric.measure(seen)
         except ValueError as error:
             result = results.Refused(metric.TITLE, str(error))
-        if result is not None:
+        if isinstance(result, dict):
+            first = next(iter(result))
+            for network, one in result.items():
+                found[name if network == first else f"{name}_{network}"] = one
+        elif result is not None:
             found[name] = result
     return found
 
@@ -154,21 +166,29 @@ def table(evaluation):
     for found in evaluation.metrics.values():
         if isinstance(found, results.Refused):
             lines.append(f"{found.title}: not measured: {found.reason}")
-            continue
-        columns = found.columns
-        width = max(8, *(len(name) + 2 for name in columns))
-        first = width + 8  # room for a deviation
-        title = ", ".join(filter(None, (found.title, found.unit)))
-        lines.append(
-            f"{title:46}{columns[0]:>{first}}"
-            + "".join(f"{name:>{width}}" for name in columns[1:])
-        )
-        for source, row in found.rows.items():
-            shown = [results.cell(row, name, columns) for name in columns]
-            lines.append(
-                f"  {str(source):44}{shown[0]:>{first}}"
-                + "".join(f"{text:>{width}}" for text in shown[1:])
-            )
+        else:
+            lines += _rows(found)
     if evaluation.samples:
         lines.append(f"samples: {evaluation.samples}")
     return "\n".join(lines)
+
+
+def _rows(found):
+    """Lines of a result."""
+    columns = found.columns
+    width = max(8, *(len(name) + 2 for name in columns))
+    first = width + 8  # room for a deviation
+
+    def line(title, cells):
+        rest = "".join(f"{text:>{width}}" for text in cells[1:])
+        return f"{title:46}{cells[0]:>{first}}{rest}"
+
+    lines = [line(", ".join(filter(None, (found.title, found.unit))), columns)]
+    for source, row in found.rows.items():
+        shown = [results.cell(row, name, columns) for name in columns]
+        lines.append(line(f"  {source}", shown))
+    for names, reason in found.refusals():
+        lines.append(f"  {names}: not measured: {reason}")
+    if found.spread:
+        lines.append(f"  ± is the deviation over {found.spread}")
+    return lines

@@ -163,11 +163,18 @@ class Evaluator:
         )
         return self._probed(probes, batches, progress)
 
-    def probe_generated(self, probes, ema, stem, progress=None):
-        """{name: tree of [n, ...]} of one generated image a caption (`probe_real`)."""
+    def probe_generated(self, probes, ema, stem, progress=None, others=None):
+        """{name: tree of [n, ...]} of one generated image a caption (`probe_real`).
+
+        Args:
+          probes, progress: as of `probe_real`.
+          ema, stem: variables of the generator and of STEM's text encoder.
+          others: [n] for each image another caption, "other_tokens" of the batch; None
+            where no probe reads it.
+        """
         batches = (
             (count, images[-1], batch)
-            for count, images, batch in self._generated(ema, stem, self._all())
+            for count, images, batch in self._generated(ema, stem, self._all(), others)
         )
         return self._probed(probes, batches, progress)
 
@@ -185,16 +192,16 @@ class Evaluator:
         probes = {"code": self.code_probe(image_variables)}
         return self.probe_generated(probes, ema, stem)["code"]
 
-    def _generated(self, ema, stem, rows):
+    def _generated(self, ema, stem, rows, others=None):
         p = self.protocol
-        batches = self._batches.of(
-            {
-                "tokens": p.tokens[rows],
-                "length": p.length[rows],
-                "position": rows.astype(np.int32),
-            }
-        )
-        for count, (batch,) in batches:
+        wanted = {
+            "tokens": p.tokens[rows],
+            "length": p.length[rows],
+            "position": rows.astype(np.int32),
+        }
+        if others is not None:
+            wanted["other_tokens"] = p.tokens[others[rows]]
+        for count, (batch,) in self._batches.of(wanted):
             yield count, self._generate(ema, stem, self._key, batch), batch
 
     def stage_images(self, ema, stem, rows):

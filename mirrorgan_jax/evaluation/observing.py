@@ -1,8 +1,10 @@
 """What measures look at: networks run over the generated and the real images."""
 
+import numpy as np
+
 from mirrorgan_jax import progress
 from mirrorgan_jax.evaluation import probes, protocol, quick
-from mirrorgan_jax.metrics import features, observed
+from mirrorgan_jax.metrics import features, looks, observed
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.training import stream_step
 
@@ -18,9 +20,11 @@ def observe(config, dataset, evaluator, ema, stem, captioners, classifier):
     """
     p, truth = evaluator.protocol, dataset.truth
     captioners = captioners if truth else {}
-    network = _feature_network(config, classifier)
-    wanted = _probes(config, evaluator, stem, network, classifier, captioners)
-    sides = _probed(evaluator, ema, stem, wanted)
+    networks = _networks(config)
+    wanted = _probes(config, evaluator, stem, networks, classifier, captioners)
+    classes = evaluator.split.class_ids[p.indices]
+    mismatched = protocol.mismatched_rows(classes)
+    sides = _probed(evaluator, ema, stem, wanted, captioners, mismatched)
     entropies = {
         name: quick.cross_entropies(
             evaluator,
@@ -31,7 +35,6 @@ def observe(config, dataset, evaluator, ema, stem, captioners, classifier):
         )
         for name, (module, variables) in captioners.items()
     }
-    classes = evaluator.split.class_ids[p.indices]
     return observed.Observed(
         data=config.data.name,
         seed=config.seed,
@@ -41,7 +44,7 @@ def observe(config, dataset, evaluator, ema, stem, captioners, classifier):
         length=p.length,
         pools=p.pools,
         class_pools=p.class_pools,
-        mismatched=protocol.mismatched_rows(classes),
+        mismatched=mismatched,
         codes=sides["code"],
         sentences=evaluator.sentence_codes(stem["text"]),
         judge={
@@ -49,10 +52,8 @@ def observe(config, dataset, evaluator, ema, stem, captioners, classifier):
             "weights": features.digest(stem)[:12],
             "words of a caption": f"at most {config.text.eval_words}",
         },
-        network=network,
-        quality=sides.get("quality"),
-        crop=config.stream.image_size,
-        **_attributes(config, evaluator, truth, classifier, sides),
+        looks=_looks(config, networks, classifier, sides),
+        **_attributes(evaluator, truth, classifier, sides),
         redescriptions={name: sides[name] for name in captioners},
         cross_entropies=entropies,
         truth=truth,
@@ -60,14 +61,18 @@ def observe(config, dataset, evaluator, ema, stem, captioners, classifier):
     )
 
 
-def _feature_network(config, classifier):
-    """What Inception Score, FID and KID look through, or why there is nothing."""
-    if classifier is not None and not config.eval.inception:
-        return _reader(config, classifier)
-    try:
-        return features.load(config.eval.inception_kind, config.eval.inception)
-    except (ValueError, FileNotFoundError) as error:
-        return str(error)
+def _networks(config):
+    """{kind: feature network, or why it cannot be had} of those that are given."""
+    found = {}
+    for kind in features.KINDS:
+        path = config.eval[kind]
+        if not path:
+            continue
+        try:
+            found[kind] = features.load(kind, path)
+        except (ValueError, FileNotFoundError) as error:
+            found[kind] = str(error)
+    return found
 
 
 def _reader(config, classifier):
@@ -75,15 +80,15 @@ def _reader(config, classifier):
     return features.from_classifier(classifier, f"{config.data.name} classifier")
 
 
-def _probes(config, evaluator, stem, network, classifier, captioners):
+def _probes(config, evaluator, stem, networks, classifier, captioners):
     """{image size of the real crops: {name: probe}}."""
     # Real images in full, whatever a cascade that ends earlier makes: one reference.
     size = config.stream.image_size
     found = {config.stem.image_size: {"code": evaluator.code_probe(stem["image"])}}
-    if not isinstance(network, str):
-        own = config.data.image_size if classifier is not None else None
-        found.setdefault(size, {})["quality"] = probes.features(network, own)
-    if classifier is not None and config.eval.inception:
+    for kind, network in networks.items():
+        if not isinstance(network, str):
+            found.setdefault(size, {})[kind] = probes.features(network)
+    if classifier is not None:
         own = config.data.image_size
         reader = probes.features(_reader(config, classifier), own)
         found.setdefault(own, {})["attributes"] = reader
@@ -93,36 +98,63 @@ def _probes(config, evaluator, stem, network, classifier, captioners):
     return found
 
 
-def _probed(evaluator, ema, stem, wanted):
-    """{name: `Sides`} of what all probes make of generated and of real images."""
+def _probed(evaluator, ema, stem, wanted, captioners, mismatched):
+    """{name: `Sides`} of what all probes make of generated and of real images, and of
+    what captioners make of images of other captions."""
     p = evaluator.protocol
+    every = {name: probe for some in wanted.values() for name, probe in some.items()}
+    scores = {
+        f"{name}, {observed.OTHERS}": probes.word_scores(module, variables)
+        for name, (module, variables) in captioners.items()
+    }
     total = len(p) + len(wanted) * p.num_images
     with progress.Progress(
         "evaluate", total, unit="image", enabled=hosts.is_first()
     ) as bar:
-        every = {
-            name: probe for some in wanted.values() for name, probe in some.items()
-        }
-        generated = evaluator.probe_generated(every, ema, stem["text"], bar)
+        generated = evaluator.probe_generated(
+            every | scores, ema, stem["text"], bar,
+            # The caption whose mismatched image this one is.
+            others=np.argsort(mismatched),
+        )  # fmt: skip
         real = {}
         for size, some in wanted.items():
             real |= evaluator.probe_real(some, size, bar)
-    return {name: {"generated": generated[name], "real": real[name]} for name in every}
+    sides = {name: {"generated": generated[name], "real": real[name]} for name in every}
+    for name in captioners:
+        sides[name][observed.OTHERS] = {
+            "ids": generated[name]["ids"][mismatched],
+            "log_probs": generated[f"{name}, {observed.OTHERS}"][mismatched],
+        }
+    return sides
 
 
-def _attributes(config, evaluator, truth, classifier, sides):
+def _looks(config, networks, classifier, sides):
+    """What `Observed` holds of feature networks: the classifier where none is given."""
+    found = {
+        kind: network
+        if isinstance(network, str)
+        else looks.Look(network, sides[kind], config.stream.image_size)
+        for kind, network in networks.items()
+    }
+    if found or classifier is None:
+        return found
+    reader = _reader(config, classifier)
+    return {
+        reader.name: looks.Look(reader, sides["attributes"], config.data.image_size)
+    }
+
+
+def _attributes(evaluator, truth, classifier, sides):
     """What `Observed` holds of attributes, by name: heads have their own order."""
     if classifier is None:
-        return {"attributes": None, "asked": {}}
-    # The classifier is what quality was seen through, unless another one is given.
-    seen = sides["attributes" if config.eval.inception else "quality"]
+        return {"attributes": None, "drawn": {}}
     names = [name for name, _ in classifier.heads]
     drawn = evaluator.split.attributes[evaluator.protocol.indices]
     columns = dict(zip(truth.values, drawn.T, strict=True))
     return {
         "attributes": {
             images: dict(zip(names, values["log_probs"], strict=True))
-            for images, values in seen.items()
+            for images, values in sides["attributes"].items()
         },
-        "asked": {name: columns[name] for name in truth.parts},
+        "drawn": {name: columns[name] for name in truth.parts},
     }

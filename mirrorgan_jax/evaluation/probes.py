@@ -31,6 +31,17 @@ def features(network, image_size=None):
     return evaluators.Probe(function, network.variables)
 
 
+def word_scores(module, variables):
+    """The `Probe` of a captioner that reads captions of other images: [T, V]
+    log-probabilities of the words of `batch["other_tokens"]`."""
+
+    def function(variables, images, batch):
+        logits = module.apply(variables, images, batch["other_tokens"], train=False)
+        return jax.nn.log_softmax(logits, -1)
+
+    return evaluators.Probe(function, variables)
+
+
 def captioner(module, variables, num_words):
     """The `Probe` of a captioner: greedy "ids" [T], and "log_probs" [T, V] of the
     caption's own words, each after the ones before it."""

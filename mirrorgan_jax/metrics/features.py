@@ -16,7 +16,8 @@ from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.models import resize
 from mirrorgan_jax.weights import backbones
 
-KINDS = ("inception_v3", "inception_fid", "inception_cub")
+# The key `eval.<kind>` gives the file of each.
+KINDS = ("inception_fid", "inception_v3", "inception_cub")
 _SIDE = 299
 
 
@@ -31,6 +32,10 @@ class FeatureNetwork:
       num_classes: of its largest classifier, the background included.
       dim: D, of its features.
       background: whether class 0 is none (StackGAN's network).
+      standardised: whether FID and KID bring its features to mean 0 and deviation 1
+        on the real images. Those of published networks have a scale that numbers are
+        compared at; that of a network trained on the spot is an accident of its
+        training, and FID would grow with its square, KID with up to its sixth power.
       variables: its parameters.
       apply: pure `apply(variables, images [B, S, S, 3] in [-1, 1]) -> (features
         [B, D], tuple of log-probabilities [B, C] of every classifier)`.
@@ -42,6 +47,7 @@ class FeatureNetwork:
     num_classes: int
     dim: int
     background: bool
+    standardised: bool
     variables: Any
     apply: Callable[..., Any]
 
@@ -93,26 +99,21 @@ def load(kind, path):
     """A network out of a file.
 
     Args:
-      kind: "inception_v3" (torchvision's ImageNet network), "inception_fid" (the
-        ImageNet graph of 2015 that FID is defined by, 1008 classes) or "inception_cub"
+      kind: "inception_fid" (the ImageNet graph of 2015 that FID is defined by, 1008
+        classes), "inception_v3" (torchvision's ImageNet network) or "inception_cub"
         (StackGAN's for CUB, 50 classes and a background).
       path: `.safetensors` with torchvision's names.
 
     Raises:
       FileNotFoundError: no such file; the message says what it must hold.
-      ValueError: no path, an unknown kind, or the file does not fit.
+      ValueError: the file does not fit.
     """
-    if kind not in KINDS:
-        raise ValueError(f"config.eval.inception_kind = {kind!r}: one of {KINDS}")
-    if not path:
-        raise ValueError(
-            f"config.eval.inception is empty: give the .safetensors file of {kind},"
-            f" from {backbones.SOURCES[kind]}"
-        )
     try:
         module, variables = backbones.inception_classifier(path, kind)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"config.eval.inception: {error}") from None
+        raise FileNotFoundError(f"config.eval.{kind}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"config.eval.{kind}: {error}") from None
     fid = kind == "inception_fid"
 
     def apply(variables, images):
@@ -136,6 +137,7 @@ def load(kind, path):
         num_classes=module.num_classes,
         dim=2048,
         background=kind == "inception_cub",
+        standardised=False,
         variables=variables,
         apply=apply,
     )
@@ -162,6 +164,7 @@ def from_classifier(classifier, name):
         num_classes=max(values for _, values in classifier.heads),
         dim=net.widths[-1],
         background=False,
+        standardised=True,
         variables=variables,
         apply=apply,
     )

@@ -8,12 +8,14 @@ import zipfile
 import numpy as np
 from etils import epath
 
+from mirrorgan_jax.metrics import looks
 from mirrorgan_jax.metrics import result as results
 from mirrorgan_jax.metrics.observed import Observed
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.workdir import files
 
 TITLE = "FID"
+FIRST = "inception_fid"  # the network that it is defined by
 
 
 class Moments:
@@ -193,25 +195,28 @@ def load_reference(path, protocol):
     return Moments.of(*arrays)
 
 
-def reference_moments(observed: Observed) -> Moments:
+def reference_moments(observed: Observed, look: looks.Look) -> Moments:
     """Moments of the real images, out of `eval.reference` where that file is.
 
-    Where it is not it is written.
+    Where it is not it is written. Of several networks the file is the first one's:
+    the others' moments are always made from the images.
 
     Raises:
       ValueError: the file was made under another protocol, or is broken.
     """
-    network, features = observed.seen_by(), observed.quality["real"]["features"]
+    network, features = look.network, look.features("real")
     protocol = {
         "data": observed.data,
         "split": "test",
         "images": len(features),
-        "crops": f"centre, {observed.crop} pixels",
+        "crops": f"centre, {look.crop} pixels",
         "network": network.name,
         "weights": network.weights,
         "resize": network.resize,
+        **look.scale(),
     }
-    given = observed.settings["reference"]
+    is_first = network.name == looks.ordered(observed.looks, FIRST)[0]
+    given = observed.settings["reference"] if is_first else ""
     if given and epath.Path(given).exists():
         return load_reference(given, protocol)
     moments = _moments(features)
@@ -226,26 +231,35 @@ def _moments(features):
     return moments
 
 
-def measure(observed: Observed) -> results.Result:
-    """FID of generated images to the real ones.
+def measure(observed: Observed) -> dict[str, results.Result | results.Refused]:
+    """FID of generated images to the real ones, through every network.
 
     Raises:
-      ValueError: as `frechet_distance` and `reference_moments`, or there is no feature
-        network.
+      ValueError: there is no feature network.
     """
-    network, reference = observed.seen_by(), reference_moments(observed)
-    generated = _moments(observed.quality["generated"]["features"])
+
+    def distance(look, title):
+        return _distance(observed, look, title)
+
+    return looks.through_each(observed.looks, TITLE, distance, first=FIRST)
+
+
+def _distance(observed, look, title):
+    """FID through a network; raises as `frechet_distance`, `reference_moments`."""
+    reference = reference_moments(observed, look)
+    generated = _moments(look.features("generated"))
     distance = frechet_distance(generated, reference)
     return results.Result(
-        title=TITLE,
+        title=title,
         unit="",
         better="lower",
         protocol={
             "generated": generated.count,
             "real": reference.count,
-            "reference": f"test split, centre crops of {observed.crop} pixels",
-            **network.protocol(),
-            "features": network.dim,
+            "reference": f"test split, centre crops of {look.crop} pixels",
+            **look.network.protocol(),
+            "features": len(reference.mean),
+            **look.scale(),
             "arithmetic": "float64 moments, eigenvalues",
         },
         columns=("value",),

@@ -6,10 +6,13 @@ split's own p(y|x); paper 4.1.2 has ten splits.
 
 import numpy as np
 
+from mirrorgan_jax.metrics import looks
 from mirrorgan_jax.metrics import result as results
 from mirrorgan_jax.metrics.observed import Observed
 
 TITLE = "Inception Score"
+# The published scores of birds are StackGAN's network's; others of the ImageNet graph.
+FIRST = "inception_cub"
 
 
 def drop_background(log_probs):
@@ -91,25 +94,39 @@ def inception_score(log_probs, *, splits=10, seed=0):
     }
 
 
-def measure(observed: Observed) -> results.Result:
-    """Inception Score of generated and of real images.
+def measure(observed: Observed) -> dict[str, results.Result | results.Refused]:
+    """Inception Score of generated and of real images, through every network.
 
     Raises:
-      ValueError: as `inception_score`, or there is no feature network.
+      ValueError: there is no feature network.
     """
-    network, splits = observed.seen_by(), observed.settings["splits"]
-    rows = {}
-    for images, seen in observed.quality.items():
+
+    def score(look, title):
+        return _scored(observed, look, title)
+
+    return looks.through_each(observed.looks, TITLE, score, first=FIRST)
+
+
+def _scored(observed, look, title):
+    """The scores through a network; a side with too few images is refused alone."""
+    network, splits = look.network, observed.settings["splits"]
+    rows, refused = {}, {}
+    for images, seen in look.seen.items():
         heads = seen["log_probs"]
         if network.background:
             heads = tuple(drop_background(head) for head in heads)
-        found = inception_score(heads, splits=splits, seed=observed.seed)
-        rows[results.Source(images)] = results.Row(
-            {"mean": found["mean"]}, found["deviation"]
-        )
+        source = results.Source(images)
+        try:
+            found = inception_score(heads, splits=splits, seed=observed.seed)
+        except ValueError as error:
+            refused[source] = str(error)
+            continue
+        rows[source] = results.Row({"mean": found["mean"]}, found["deviation"])
+    if not rows:
+        raise ValueError("; ".join(dict.fromkeys(refused.values())))
     several = {"heads": f"{len(heads)}, the mean of their KL"} if len(heads) > 1 else {}
     return results.Result(
-        title=TITLE,
+        title=title,
         unit="",
         better="higher",
         protocol={
@@ -122,4 +139,6 @@ def measure(observed: Observed) -> results.Result:
         },
         columns=("mean",),
         rows=rows,
+        spread=f"{splits} splits",
+        refused=refused,
     )

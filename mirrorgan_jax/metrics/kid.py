@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from mirrorgan_jax.metrics import looks
 from mirrorgan_jax.metrics import result as results
 from mirrorgan_jax.metrics.observed import Observed
 
 TITLE = "KID"
+FIRST = "inception_fid"  # the network that it is defined by
 
 
 def _kernel(x, y):
@@ -77,23 +79,32 @@ def kid(real, generated, *, subsets=100, subset_size=1000, seed=0):
     }
 
 
-def measure(observed: Observed) -> results.Result:
-    """KID of generated images to the real ones.
+def measure(observed: Observed) -> dict[str, results.Result | results.Refused]:
+    """KID of generated images to the real ones, through every network.
 
     Raises:
-      ValueError: as `kid`, or there is no feature network.
+      ValueError: there is no feature network.
     """
-    network, settings = observed.seen_by(), observed.settings
+
+    def distance(look, title):
+        return _distance(observed, look, title)
+
+    return looks.through_each(observed.looks, TITLE, distance, first=FIRST)
+
+
+def _distance(observed, look, title):
+    """KID through a network; raises `ValueError` as `kid`."""
+    settings = observed.settings
     found = kid(
-        observed.quality["real"]["features"],
-        observed.quality["generated"]["features"],
+        look.features("real"),
+        look.features("generated"),
         subsets=settings["kid_subsets"],
         subset_size=settings["kid_subset_size"],
         seed=observed.seed,
     )
     row = results.Row({"mean": 1000 * found["mean"]}, 1000 * found["deviation"])
     return results.Result(
-        title=TITLE,
+        title=title,
         unit="x 1000",
         better="lower",
         protocol={
@@ -101,9 +112,11 @@ def measure(observed: Observed) -> results.Result:
             "generated in each": found["subset_size"],
             "real in each": found["subset_size"],
             "kernel": "cubic polynomial",
-            **network.protocol(),
+            **look.network.protocol(),
+            **look.scale(),
             "seed": observed.seed,
         },
         columns=("mean",),
         rows={results.Source("generated"): row},
+        spread=f"{found['subsets']} subsets",
     )

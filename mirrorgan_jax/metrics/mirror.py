@@ -6,13 +6,11 @@ STREAM that taught the generator and with a captioner that it never saw: a gener
 that only games its STREAM is told by the gap between the two.
 """
 
-import numpy as np
-
 from mirrorgan_jax.metrics import result as results
 from mirrorgan_jax.metrics.observed import Observed
 
 TITLE = "Mirror accuracy"
-_COLUMNS = ("survived", "contradicted", "unsaid", "agreement", "words")
+_COLUMNS = ("survived", "contradicted", "unsaid", "agreement")
 
 
 def survival(asked, said):
@@ -51,55 +49,67 @@ def survival(asked, said):
     }
 
 
-def word_choices(log_probs, groups):
-    """Which of several meanings a captioner gives a word.
+def judged(observed, title, columns, look, *, does, protocol):
+    """A result of every captioner that sees enough in real images.
+
+    What a captioner does not see in real images it cannot miss in generated ones: its
+    numbers would measure the captioner.
 
     Args:
-      log_probs: [n, V] log-probabilities of the word at n places.
-      groups: one list of token ids for each meaning: its synonyms.
+      observed: the `Observed`.
+      title: of the result.
+      columns: its columns; the first one is compared with `eval.mirror_floor`.
+      look: `look(values)` gives {column: %} of what a captioner made of some images.
+      does: what a captioner does with what captions of real images say, a verb.
+      protocol: of what `look` does.
 
     Returns:
-      [n] int: the meaning with the largest probability, its synonyms' added.
+      The `Result`, None where no truth is known, or no captioner.
+
+    Raises:
+      ValueError: every captioner is below the floor, or `look` has nothing to measure.
     """
-    log_probs = np.asarray(log_probs, np.float64)
-    if log_probs.ndim != 2 or not all(len(group) for group in groups):
-        raise ValueError(
-            f"log_probs has shape {log_probs.shape} and groups have"
-            f" {[len(group) for group in groups]} ids: allowed are [n, V] and 1 or more"
-        )
-    weights = np.stack(
-        [np.exp(log_probs[:, list(group)]).sum(1) for group in groups], 1
+    if observed.truth is None or not observed.redescriptions:
+        return None
+    floor = 100 * observed.settings["mirror_floor"]
+    rows, refused = {}, {}
+    for judge, sides in observed.redescriptions.items():
+        found = {results.Source(x, judge): look(sides[x]) for x in sides}
+        real = found[results.Source("real", judge)][columns[0]]
+        if real < floor:
+            reason = (
+                f"{judge} {does} {real:.1f} % of what captions of real images say, less"
+                f" than eval.mirror_floor = {floor:g} %: numbers of generated images"
+                " would measure the captioner"
+            )
+            refused |= dict.fromkeys(found, reason)
+        else:
+            rows |= {source: results.Row(values) for source, values in found.items()}
+    if not rows:
+        raise ValueError("; ".join(dict.fromkeys(refused.values())))
+    return results.Result(
+        title=title,
+        unit="%",
+        better="higher",
+        protocol={**observed.counts(), **protocol, **_captioners(observed, floor)},
+        columns=columns,
+        rows=rows,
+        refused=refused,
     )
-    return weights.argmax(1)
 
 
-def _stated(observed, ids):
-    """{attribute: value} of what token ids say."""
-    said = observed.truth.find(observed.vocab.decode(ids))
-    return {mention.attribute: mention.value for mention in said}
-
-
-def _words_right(observed, log_probs):
-    """Share of the captions' attribute words that the captioner would choose too."""
-    truth, vocab = observed.truth, observed.vocab
-    # Token ids of each value of an attribute, among the words of the vocabulary.
-    groups = {
-        attribute: [
-            [vocab.id(word) for word in truth.synonyms[value] if word in vocab]
-            for value in values
-        ]
-        for attribute, values in truth.values.items()
+def _captioners(observed, floor):
+    """What protocols say of the captioners."""
+    said = ", ".join(
+        f"{name} {values['matched']:.2f} on matched and {values['shuffled']:.2f} on"
+        " shuffled real images"
+        for name, values in observed.cross_entropies.items()
+    )
+    return {
+        "floor": f"{floor:g} % on real images, or a captioner is no judge",
+        "held-out captioner": "another trunk and seed, and no generator has seen it",
+        "cross entropies": f"nats a word, {said}",
     }
-    right = total = 0
-    for tokens, scores in zip(observed.tokens, log_probs, strict=False):
-        for mention in truth.find(vocab.decode(tokens).split()):
-            meanings = groups[mention.attribute]
-            if not all(meanings):
-                continue  # a value that no caption of this data set names
-            choice = word_choices(scores[mention.position][None], meanings)[0]
-            right += truth.values[mention.attribute][choice] == mention.value
-            total += 1
-    return right / total if total else float("nan")
 
 
 def measure(observed: Observed) -> results.Result | None:
@@ -109,57 +119,28 @@ def measure(observed: Observed) -> results.Result | None:
       None where no truth is known, or no captioner.
 
     Raises:
-      ValueError: the captions mention no attribute.
+      ValueError: the captions mention no attribute, or every captioner is refused.
     """
-    found = observed.redescriptions
-    if observed.truth is None or not found:
-        return None
-    asked = [_stated(observed, tokens) for tokens in observed.tokens]
 
-    def kept(ids):
+    def kept(values):
         said = [
-            _stated(observed, redescribed[:length])
-            for redescribed, length in zip(ids, observed.length, strict=False)
+            observed.stated(ids[:length])
+            for ids, length in zip(values["ids"], observed.length, strict=False)
         ]
-        values = survival(asked[: len(said)], said)
-        return {name: 100 * values[name] for name in _COLUMNS[:-1]}
+        asked = [observed.stated(tokens) for tokens in observed.tokens[: len(said)]]
+        found = survival(asked, said)
+        return {name: 100 * found[name] for name in _COLUMNS}
 
-    rows = {}
-    for judge, sides in found.items():
-        for images, values in sides.items():
-            words = 100 * _words_right(observed, values["log_probs"])
-            rows[results.Source(images, judge)] = results.Row(
-                {**kept(values["ids"]), "words": words}
-            )
-    judge = next(iter(found))
-    # Log-probabilities follow the captions they were made with: no value of "words".
-    rows[results.Source("generated from other captions", judge)] = results.Row(
-        kept(found[judge]["generated"]["ids"][observed.mismatched])
+    return judged(
+        observed,
+        TITLE,
+        _COLUMNS,
+        kept,
+        does="says again",
+        protocol={
+            "redescription": "greedy, as many words as the caption, both parsed",
+            "survived, contradicted, unsaid": "shares of the attributes asked for that"
+            " are said again, said with another value, not said",
+            "agreement": "of what both speak of, the share that agrees",
+        },
     )
-    return results.Result(
-        title=TITLE,
-        unit="%",
-        better="higher",
-        protocol=_protocol(observed),
-        columns=_COLUMNS,
-        rows=rows,
-    )
-
-
-def _protocol(observed):
-    said = ", ".join(
-        f"{name} {values['matched']:.2f} on matched and {values['shuffled']:.2f} on"
-        " shuffled real images"
-        for name, values in observed.cross_entropies.items()
-    )
-    return {
-        **observed.counts(),
-        "redescription": "greedy, as many words as the caption, both parsed",
-        "survived, contradicted, unsaid": "shares of the attributes asked for that are"
-        " said again, said with another value, not said",
-        "agreement": "of what both speak of, the share that agrees",
-        "words": "at the caption's own attribute words, after the words before them,"
-        " the share of values that the captioner would choose",
-        "held-out captioner": "another trunk and seed, and no generator has seen it",
-        "cross entropies": f"nats a word, {said}",
-    }

@@ -1,17 +1,19 @@
 """What measures look at: what networks made of the images of an evaluation."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mirrorgan_jax import text
 from mirrorgan_jax.data.sources import records
-from mirrorgan_jax.metrics import features
+from mirrorgan_jax.metrics import looks
 
 # {"generated": of n images, one a caption; "real": of the images of the first rows}.
 Sides = Mapping[str, Any]
+# Of captions, what the images that were made of other ones look like.
+OTHERS = "generated from other captions"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,21 +29,19 @@ class Observed:
       length: [n] int32.
       pools: [n, P] caption numbers, the own one first, then those of other images.
       class_pools: the same with captions of other classes; None where there are none.
-      mismatched: [n] for each row another one, of another class.
+      mismatched: [n] for each row another one, of another class: its image is what the
+        row's caption finds in `OTHERS`.
       codes: `Sides` of [n, D] DAMSM codes of images.
       sentences: [n, D] DAMSM codes of the captions.
       judge: protocol of the DAMSM.
-      network: what Inception Score, FID and KID look through, or the sentence that
-        says why there is none.
-      quality: `Sides` of what it made of 8-bit images: {"features" [n, D],
-        "log_probs" tuple of [n, C]}; None without a network.
-      crop: pixels of the real images that it saw.
-      attributes: `Sides` of {attribute: [n, C] log-probabilities} that the classifier
-        reads from 8-bit images; None where no truth is known.
-      asked: {attribute: [n] number of the value that was drawn where the caption was
-        written}.
-      redescriptions: {captioner: `Sides` of {"ids" [n, T] greedy, "log_probs"
-        [n, T, V] of the caption's own words}}.
+      looks: {network: what it made of the images, or the sentence that says why it
+        made nothing}: what Inception Score, FID and KID look through.
+      attributes: `Sides` of {part: [n, C] log-probabilities of its values} that the
+        classifier reads from 8-bit images; None where no truth is known.
+      drawn: {part: [n] number of the value that was drawn where the caption was
+        written, whether it speaks of the part or not}.
+      redescriptions: {captioner: `Sides`, and `OTHERS`, of {"ids" [n, T] greedy,
+        "log_probs" [n, T, V] of the caption's own words}}.
       cross_entropies: {captioner: {"matched", "shuffled"} on real images, nats a word}.
       truth: `data.sources.records.Truth` or None.
       vocab: the vocabulary.
@@ -59,11 +59,9 @@ class Observed:
     codes: Sides
     sentences: np.ndarray
     judge: Mapping[str, Any]
-    network: features.FeatureNetwork | str
-    quality: Sides | None
-    crop: int
+    looks: Mapping[str, looks.Look | str]
     attributes: Sides | None
-    asked: Mapping[str, np.ndarray]
+    drawn: Mapping[str, np.ndarray]
     redescriptions: Mapping[str, Sides]
     cross_entropies: Mapping[str, Mapping[str, float]]
     truth: records.Truth | None
@@ -73,12 +71,7 @@ class Observed:
         """How many images there are, as protocols say it."""
         return {side: len(codes) for side, codes in self.codes.items()}
 
-    def seen_by(self) -> features.FeatureNetwork:
-        """The feature network.
-
-        Raises:
-          ValueError: there is none, and why.
-        """
-        if isinstance(self.network, str):
-            raise ValueError(self.network)
-        return self.network
+    def stated(self, ids: Sequence[int]) -> dict[str, str]:
+        """{attribute: value} of what token ids say; where the truth is known."""
+        said = self.truth.find(self.vocab.decode(ids))
+        return {mention.attribute: mention.value for mention in said}

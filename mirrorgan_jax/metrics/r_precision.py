@@ -8,7 +8,7 @@ caption is among the k nearest.
 import numpy as np
 
 from mirrorgan_jax.metrics import result as results
-from mirrorgan_jax.metrics.observed import Observed
+from mirrorgan_jax.metrics.observed import OTHERS, Observed
 
 TITLE = "R-precision"
 CHUNK_ELEMENTS = 1 << 24  # float64 pool codes held at once, 128 MiB
@@ -169,19 +169,17 @@ def among(observed, title, pools, distractors) -> results.Result:
       distractors: what the others are.
     """
     generated, folds = observed.codes["generated"], observed.settings["folds"]
-    sources = {
-        **observed.codes,
-        "generated from other captions": generated[observed.mismatched],
-    }
-    rows = {}
+    sources = {**observed.codes, OTHERS: generated[observed.mismatched]}
+    rows, spread = {}, False
     for images, codes in sources.items():
         found = r_precision(
             codes, observed.sentences, pools[: len(codes)],
             folds=folds, seed=observed.seed,
         )  # fmt: skip
         values = {name: 100 * found[name] for name in ("top1", "top2", "top3")}
-        values["standard error"] = 100 * found["standard_error"]
+        # Fewer images than folds have none.
         deviation = found.get("fold_deviation")
+        spread |= deviation is not None
         rows[results.Source(images)] = results.Row(
             values, None if deviation is None else 100 * deviation
         )
@@ -195,9 +193,9 @@ def among(observed, title, pools, distractors) -> results.Result:
             "distractors": distractors,
             "similarity": "cosine",
             **observed.judge,
-            "deviation": f"over {folds} folds, where there are so many images",
             "seed": observed.seed,
         },
         columns=("top1", "top2", "top3"),
         rows=rows,
+        spread=f"{folds} folds" if spread else "",
     )

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from etils import epath
 
 # Of `evaluation.json`; another form has another number.
-FORMAT = 2
+FORMAT = 3
 # What a protocol may say otherwise under another seed, and is the same measure still:
-# the seed, and what was trained under it.
-OF_THE_SEED = ("seed", "weights", "cross entropies")
+# the seed, what was trained under it, and which captions were taken.
+OF_THE_SEED = ("seed", "weights", "cross entropies", "asked")
 
 
 class Source(NamedTuple):
@@ -36,7 +36,7 @@ class Row:
 
     Attributes:
       values: {column: number in the result's unit}, NaN where there is none.
-      deviation: of the first column's number, or None.
+      deviation: of the first column's number, or None; `Result.spread` says over what.
     """
 
     values: dict[str, float]
@@ -52,9 +52,11 @@ class Result:
       unit: of its numbers, "" for none.
       better: "higher" or "lower".
       protocol: everything that the numbers depend on, {name: plain value}.
-      columns: names of the numbers that are shown first, the first one first of all;
-        rows may hold more.
+      columns: names of the numbers, the first one first of all.
       rows: {source: row} in the order in which they are shown.
+      spread: what the deviation of its rows is over, as "10 folds"; "" where no row
+        has one.
+      refused: {source: why its row is not there}.
     """
 
     title: str
@@ -63,11 +65,15 @@ class Result:
     protocol: dict[str, Any]
     columns: tuple[str, ...]
     rows: dict[Source, Row]
+    spread: str = ""
+    refused: dict[Source, str] = dataclasses.field(default_factory=dict)
 
-    def all_columns(self) -> tuple[str, ...]:
-        """The columns, then what else the rows hold."""
-        names = (*self.columns, *(n for row in self.rows.values() for n in row.values))
-        return tuple(dict.fromkeys(names))
+    def refusals(self) -> list[tuple[str, str]]:
+        """[(names of rows, why they are not there)], rows of one reason together."""
+        found = {}
+        for source, reason in self.refused.items():
+            found.setdefault(reason, []).append(str(source))
+        return [("; ".join(names), reason) for reason, names in found.items()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,11 +186,12 @@ def _entry(found):
         rows.append({**source._asdict(), "values": values})
         if row.deviation is not None:
             rows[-1]["deviation"] = _written(row.deviation)
+    refused = [{**source._asdict(), "reason": r} for source, r in found.refused.items()]
     fields = {field.name: getattr(found, field.name) for field in _FIELDS}
-    return {**fields, "rows": rows}
+    return {**fields, "rows": rows, "refused rows": refused}
 
 
-_FIELDS = dataclasses.fields(Result)
+_FIELDS = [field for field in dataclasses.fields(Result) if field.name != "refused"]
 
 
 def dumps(evaluation: Evaluation) -> str:
@@ -212,6 +219,10 @@ def _parsed(name, entry):
             values = {key: _read(value) for key, value in row["values"].items()}
             deviation = _read(row["deviation"]) if "deviation" in row else None
             rows[source] = Row(values, deviation)
+        refused = {
+            Source(str(row["images"]), str(row["judge"])): str(row["reason"])
+            for row in entry["refused rows"]
+        }
         first, *others = map(str, entry["columns"])
         return Result(
             title=str(entry["title"]),
@@ -220,6 +231,8 @@ def _parsed(name, entry):
             protocol=dict(entry["protocol"]),
             columns=(first, *others),
             rows=rows,
+            spread=str(entry["spread"]),
+            refused=refused,
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return Refused(name, "report/evaluation.json holds no table of it")

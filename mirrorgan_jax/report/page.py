@@ -154,7 +154,7 @@ def _table(key, found, dataset):
     """A metric's table, or why it was refused."""
     if isinstance(found, Refused):
         return {"title": found.title, "refused": found.reason}
-    columns, rows = found.all_columns(), dict(found.rows)
+    columns, rows = found.columns, dict(found.rows)
     if paper := _paper_row(key, dataset, columns):
         rows["MirrorGAN, paper"] = paper
     return {
@@ -167,6 +167,8 @@ def _table(key, found, dataset):
             (str(source), [result.cell(row, column, columns) for column in columns])
             for source, row in rows.items()
         ],
+        "spread": found.spread,
+        "refusals": found.refusals(),
     }
 
 
@@ -204,6 +206,7 @@ def _headline(key, found, dataset):
         "value": shown(generated) if generated else "–",
         "unit": found.unit,
         "better": found.better,
+        "spread": "" if mean else found.spread,
         "real": shown(real) if real else None,
         "paper": shown(paper) if paper else elsewhere,
     }

@@ -37,13 +37,21 @@ MEASURES = (
     Measure("top1", "top-1 %", "r_precision", "top1"),
     Measure("top2", "top-2 %", "r_precision", "top2"),
     Measure("top3", "top-3 %", "r_precision", "top3"),
-    Measure("attributes", "attributes %", "attributes", drawn=True),
+    Measure("attributes", "asked attributes %", "attributes", drawn=True),
     Measure(
-        "mirror_stream", "mirror % (STREAM)", "mirror", "survived", "STREAM", drawn=True
+        "elsewhere", "colour on another part %", "attribute_places", "another part",
+        drawn=True,
     ),
-    Measure(
-        "mirror_heldout", "mirror % (held-out)", "mirror", "survived",
-        "held-out captioner", drawn=True,
+    *(
+        Measure(f"{key}_{short}", f"{title} % ({name})", metric, column, judge, True)
+        for key, title, metric, column in (
+            ("mirror", "mirror", "mirror", "survived"),
+            ("words", "words", "attribute_words", "words"),
+        )
+        for short, name, judge in (
+            ("stream", "STREAM", "STREAM"),
+            ("heldout", "held-out", "held-out captioner"),
+        )
     ),
 )  # fmt: skip
 BY_KEY = {measure.key: measure for measure in MEASURES}
@@ -183,7 +191,8 @@ class Line:
 
 
 def read(evaluation, measure, images="generated"):
-    """(number, "") of an evaluation, or (None, reason).
+    """(number, "") of an evaluation, or (None, reason); the reason is "" where real
+    images are what a measure compares with, so that they have no row.
 
     Args:
       evaluation: the `Evaluation`.
@@ -196,13 +205,23 @@ def read(evaluation, measure, images="generated"):
     if isinstance(found, Refused):
         return None, found.reason
     source = Source(images, measure.judge)
+    if source in found.refused:
+        return None, found.refused[source]
     if source not in found.rows:
-        return None, f"{measure.metric} has no row of {source}"
+        absent = f"{measure.metric} has no row of {source}"
+        return None, "" if images == "real" else absent
     columns = [measure.column] if measure.column else found.columns
     values = [found.rows[source].values.get(column) for column in columns]
     if any(value is None or not math.isfinite(value) for value in values):
         return None, f"{measure.metric} of {source} is not finite"
     return statistics.fmean(values), ""
+
+
+def network(evaluation, measure):
+    """The feature network that a measure looked through, "" where there is none."""
+    found = evaluation.metrics.get(measure.metric)
+    protocol = {} if found is None or isinstance(found, Refused) else found.protocol
+    return protocol.get("network", "")
 
 
 def aggregate(values):

@@ -27,7 +27,7 @@ def _ours(line, measure, footnotes):
     if not line.outcomes and not line.row.variant:
         return "–"
     spread, reasons = line.spread(measure)
-    if line.images == "real" and spread is None:
+    if line.images == "real" and spread is None and not reasons:
         return "–"  # FID and KID compare with the real images themselves
     total = len(line.evaluations())
     marks = footnotes.mark(reasons)
@@ -66,13 +66,22 @@ def _paper(row, dataset, key):
     return "–" if value is None else result.with_deviation(*value)
 
 
+def _title(measure, found):
+    """Title of a measure with the feature networks that it looked through."""
+    named = [
+        results.network(e, measure) for x in found for e in x.evaluations().values()
+    ]
+    networks = ", ".join(filter(None, dict.fromkeys(named)))
+    return f"{measure.title} ({networks})" if networks else measure.title
+
+
 def beside_paper(table, found, footnotes):
     """The paper's columns and ours, as Markdown."""
     measures = [results.BY_KEY[key] for key in table.measures]
     header = ["model"]
     for measure in measures:
         header += [f"{measure.title} paper, {d.upper()}" for d in paper.DATASETS]
-        header += [f"{measure.title} ours"]
+        header += [f"{_title(measure, found)} ours"]
     rows = []
     for line in found:
         cells = [line.row.title]
@@ -92,7 +101,7 @@ def all_measures(found, footnotes):
         for line in found
         if line.row.variant or line.outcomes
     ]
-    return grid(["model", *(m.title for m in measures)], rows)
+    return grid(["model", *(_title(m, found) for m in measures)], rows)
 
 
 def standard_error(first, second):
@@ -173,7 +182,16 @@ def order(table, found, dataset):
             f"### {measure.title}",
             f"- paper, {dataset.upper()}: {' > '.join(ranked)}\n"
             f"- ours: {_ranking(own, spread) or 'not measured'}",
-            grid(["pair", "paper", "ours", "standard error", "ours and paper"], pairs),
+            grid(
+                [
+                    "pair",
+                    "paper",
+                    "ours",
+                    "standard error over seeds",
+                    "ours and paper",
+                ],
+                pairs,
+            ),
             f"Of {len(verdicts)} adjacent pairs: "
             + ", ".join(f"{count} {text}" for text, count in counts.items())
             + ".",

@@ -12,7 +12,7 @@ from typing import Any
 
 import ml_collections
 
-from mirrorgan_jax.settings import checks
+from mirrorgan_jax.settings import checks, moved
 from mirrorgan_jax.settings.rules import below_one, devices, of, one_of, zero_or_more
 
 PRESETS = ("paper", "reference")
@@ -204,13 +204,16 @@ _EVAL = {
     "folds": 10,  # parts of the images over which R-precision varies
     "kid_subsets": 100,
     "kid_subset_size": 1000,  # generated and as many real images
-    "inception": "",  # feature network of IS, FID and KID, .safetensors
-    # Which network that is.
-    "inception_kind": one_of(
-        "inception_v3", "inception_fid", "inception_cub", default="inception_fid"
-    ),
-    # Reference statistics of FID, .npz; "": made from the test images.
+    # Feature networks of IS, FID and KID, .safetensors; all that are given look.
+    "inception_fid": "",  # the ImageNet graph of 2015 that FID is defined by
+    "inception_v3": "",  # torchvision's
+    "inception_cub": "",  # StackGAN's for CUB, that of the published scores of birds
+    # Reference statistics of FID, .npz; "": made from the test images. Of several
+    # networks inception_fid's, or the first one's that is given.
     "reference": "",
+    # Share of what captions of real images say that a captioner must say again, or
+    # choose, to judge generated ones; ours: below half it measures the captioner.
+    "mirror_floor": below_one(0.5, zero=True),
     # Of the held-out captioner, toybirds only; 0: none.
     "heldout_steps": zero_or_more(0),
     "heldout_width": 24,  # channels of its trunk's first stage
@@ -311,7 +314,7 @@ def validate(
     Raises:
       ValueError: every wrong key with its value and what is allowed, one a line.
     """
-    problems = [*checks.value_problems(config, KEYS)]
+    problems = [*moved.problems(config), *checks.value_problems(config, KEYS)]
     if not problems:
         sizes = stage_sizes(config.gan)
         problems = [*checks.relation_problems(config, STAGES, sizes)]

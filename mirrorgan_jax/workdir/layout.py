@@ -4,6 +4,7 @@ import ml_collections
 from etils import epath
 
 from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.settings import moved
 from mirrorgan_jax.workdir import checkpoints as checkpoint
 
 # The metric of each stage that decides its best checkpoint; lower is better?
@@ -52,10 +53,11 @@ def saved_config(saved):
     """The configuration beside a checkpoint.
 
     Args:
-      saved: its dictionary; keys that came later have their defaults.
+      saved: its dictionary; keys that came later have their defaults, and those that
+        have another name now their value under it.
     """
     config = configs.base_config(saved["preset"])
-    for group, values in saved.items():
+    for group, values in moved.translated(saved).items():
         if isinstance(values, dict):
             config[group] = ml_collections.ConfigDict(
                 {**config[group].to_dict(), **values}

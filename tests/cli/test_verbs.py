@@ -58,6 +58,10 @@ def test_unknown_verb_is_a_sentence_with_the_nearest(verb, said, capsys):
         ),
         ("train --config=toybirds --config.gann.ngf=3", "'gann': did you mean 'gan'?"),
         (
+            "train --config=toybirds --config.eval.inception=a.safetensors",
+            "no key 'eval.inception': the file of each feature network has a key",
+        ),
+        (
             "train --config=toybirds --config.gan.ngf=x",
             "flag --config.gan.ngf: 'x' is no whole number",
         ),

@@ -24,11 +24,3 @@ def test_nothing_said_leaves_agreement_undefined():
 def test_nothing_to_survive_is_refused(asked, said):
     with pytest.raises(ValueError, match="captions"):
         mirror.survival(asked, said)
-
-
-def test_synonyms_count_together():
-    probabilities = np.array([[0.4, 0.35, 0.25], [0.7, 0.2, 0.1]])
-    choices = mirror.word_choices(np.log(probabilities), [[0], [1, 2]])
-    assert choices.tolist() == [1, 0]
-    with pytest.raises(ValueError, match="groups have"):
-        mirror.word_choices(np.log(probabilities), [[0], []])

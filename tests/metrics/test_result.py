@@ -42,6 +42,11 @@ def test_deviation_has_the_decimals_of_its_number(pair, expected):
 def test_evaluation_survives_the_file(tmp_path):
     saved = evaluations.evaluation()
     saved.metrics["fid"] = Refused("FID", "too few")
+    rows = {("generated", "STREAM"): ([1.0], 0.5)}
+    refused = {Source("real", "STREAM"): "blind", Source("real"): "few"}
+    saved.metrics["a"] = evaluations.result(
+        "A", ["b"], rows, spread="10 folds", refused=refused
+    )
     path = tmp_path / "evaluation.json"
     path.write_text(result.dumps(saved))
     assert result.read(path) == saved
@@ -68,7 +73,8 @@ def test_numbers_that_are_not_finite_are_null_on_disk(tmp_path):
 def test_earlier_form_is_said_in_a_sentence(tmp_path):
     path = tmp_path / "report" / "evaluation.json"
     path.parent.mkdir()
-    old = {"step": 3, "protocol": "few", "metrics": {"fid": {"title": "FID"}}}
+    # Format 2 counted attributes that nobody had asked for.
+    old = {"format": 2, "step": 3, "protocol": {}, "metrics": {}}
     path.write_text(json.dumps(old))
     with pytest.raises(
         result.OutdatedError,
@@ -79,7 +85,7 @@ def test_earlier_form_is_said_in_a_sentence(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[1]", '{"metrics": null}', '{"format": 2, "metrics": {}, "step": 1}'],
+    ["{", "[1]", '{"metrics": null}', '{"format": 3, "metrics": {}, "step": 1}'],
 )
 def test_what_is_no_evaluation_is_refused(tmp_path, content):
     path = tmp_path / "evaluation.json"
@@ -96,6 +102,12 @@ def test_difference_names_what_differs():
         "pool 99 instead of 100, more 1 instead of not said"
     )
     assert result.difference(one, dict(reversed(one.items()))) == ""
+
+
+def test_refusals_of_one_reason_stand_together():
+    reasons = {Source("real", "a"): "x", Source("real"): "y", Source("other", "a"): "x"}
+    found = evaluations.result("A", ["b"], {}, refused=reasons)
+    assert found.refusals() == [("real, a; other, a", "x"), ("real", "y")]
 
 
 def test_source_and_protocol_are_readable():

@@ -66,7 +66,7 @@ def _r_precision(rows=None, **changes):
     }
     return evaluations.result(
         "R-precision", ["top1", "top2", "top3"], rows, unit="%",
-        **{"protocol": {"images": 8, "kind": "one"}} | changes,
+        **{"protocol": {"images": 8, "kind": "one"}, "spread": "10 folds"} | changes,
     )  # fmt: skip
 
 
@@ -119,19 +119,25 @@ def test_metrics_stand_with_protocol_and_deviation(tmp_path, settings):
     page = _Page(report.write(tmp_path))
     text = page.text("metrics")
     assert "generated 58.21 ± 2.04 66.00 71.00 real 72.00 – –" in text
-    assert "Protocol: images: 8; kind: one" in text
+    assert "± is the deviation over 10 folds. Protocol: images: 8; kind: one" in text
+    assert text.count("is the deviation") == 1  # the other one has none
     assert "unknown higher is better images a b generated 0.012 1.235e+05" in text
     head = page.text("headlines")
     assert "images: few" in head
-    assert "58.21 ± 2.04 % real images: 72.00 paper: other data" in head
+    assert "58.21 ± 2.04 % real images: 72.00 paper: other data ± over 10 folds" in head
+    assert head.count("± over") == 1
     assert "paper: does not report it" in head
 
 
-def test_what_rows_hold_beyond_the_columns_is_shown(tmp_path):
-    found = _r_precision({"generated": {"top1": 1.5, "standard error": 0.25}})
-    _evaluation(tmp_path, {"r_precision": found})
-    text = _Page(report.write(tmp_path)).text("metrics")
-    assert "top1 top2 top3 standard error generated 1.50 – – 0.25" in text
+def test_refused_row_gives_its_reason(tmp_path):
+    found = evaluations.result(
+        "Inception Score", ["mean"], {"generated": [4.0]},
+        refused={result.Source("real"): "too few <b>"},
+    )  # fmt: skip
+    _evaluation(tmp_path, {"inception_score": found})
+    page = _Page(report.write(tmp_path))
+    assert "generated 4.00 real: not measured: too few <b>" in page.text("metrics")
+    assert "real images" not in page.text("headlines").partition("paper")[0]
 
 
 def test_refused_metric_gives_its_reason(tmp_path):

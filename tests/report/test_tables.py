@@ -90,7 +90,8 @@ def test_real_images_bound_the_rows_and_attributes_are_a_mean():
     text = tables.markdown(2, {"attngan": {0: _outcome()}}, "toybirds")
     assert _cells(text)["real test images"]["top-1 % ours"] == "90.00"
     every = _cells(_section(text, "## All measures"))
-    assert every["AttnGAN"]["attributes %"] == "25.00"  # of 10, 20, 30 and 40
+    assert every["AttnGAN"]["asked attributes %"] == "25.00"  # of 10, 20, 30 and 40
+    assert every["AttnGAN"]["colour on another part %"] == "20.00"
     assert every["AttnGAN"]["mirror % (STREAM)"] == "61.00"
     assert every["AttnGAN"]["mirror % (held-out)"] == "44.00"
     assert every["real test images"]["FID"] == "–"
@@ -99,7 +100,8 @@ def test_real_images_bound_the_rows_and_attributes_are_a_mean():
 
 def test_only_drawn_birds_have_columns_of_their_truth():
     found = evaluations.evaluation()
-    del found.metrics["attributes"], found.metrics["mirror"]
+    for name in ("attributes", "attribute_places", "mirror"):
+        del found.metrics[name]
     text = tables.markdown(1, {"attngan": {0: results.Outcome(found)}}, "cub")
     assert "attributes" not in text and "mirror %" not in text
     assert "other data" not in text
@@ -116,6 +118,29 @@ def test_refused_measure_is_a_gap_with_its_reason():
     assert f"- [1] {reason}" in text and "[2]" not in text
     alone = _cells(tables.markdown(1, {"attngan": {0: found}}, "cub"))["AttnGAN"]
     assert alone["Inception Score ours"] == "not measured [1]"
+
+
+def test_refused_row_of_real_images_is_a_gap_with_its_reason():
+    found = _outcome()
+    score = found.evaluation.metrics["inception_score"]
+    del score.rows[Source("real")]
+    score.refused[Source("real")] = "2933 images are too few"
+    text = tables.markdown(1, {"attngan": {0: found}}, "cub")
+    rows = _cells(text)
+    assert rows["AttnGAN"]["Inception Score ours"] == "3.00"
+    assert rows["real test images"]["Inception Score ours"] == "not measured [1]"
+    assert "- [1] 2933 images are too few" in text
+
+
+def test_columns_name_the_networks_that_were_looked_through():
+    found = _outcome()
+    found.evaluation.metrics["fid"].protocol["network"] = "inception_fid"
+    other = _outcome()
+    other.evaluation.metrics["fid"].protocol["network"] = "inception_v3"
+    runs = {"attngan": {0: found}, "mirrorgan": {0: other}}
+    text = _section(tables.markdown(1, runs, "cub"), "## All measures")
+    assert "FID (inception_fid, inception_v3)" in _cells(text)["AttnGAN"]
+    assert "MirrorGAN, seed 0: network inception_v3 instead of inception_fid" in text
 
 
 def test_value_that_is_not_finite_counts_nowhere():

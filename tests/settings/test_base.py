@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support import CONFIGS, settings, tiny
+from support import CONFIGS, settings, tiny, tiny_config
 
 from mirrorgan_jax import data
 from mirrorgan_jax.settings import base as configs
@@ -179,11 +179,7 @@ WRONG = {
     "pool": ({"eval.pool_size": 1}, "eval.pool_size = 1", "2 or more"),
     "subsets": ({"eval.kid_subset_size": 1}, "eval.kid_subset_size = 1", "2 or more"),
     "repeats": ({"eval.repeats": 0}, "eval.repeats = 0", "above zero"),
-    "network": (
-        {"eval.inception_kind": "vgg"},
-        "eval.inception_kind = 'vgg'",
-        "inception_v3, inception_fid, inception_cub",
-    ),
+    "floor": ({"eval.mirror_floor": 1.0}, "eval.mirror_floor = 1.0", "below 1"),
     "blind stages": (
         {"gan.word_attention": False, "gan.sentence_attention": False},
         "gan.word_attention = False",
@@ -308,6 +304,14 @@ def test_batch_must_divide_into_its_parts_on_the_mesh():
     # Two devices have six rows each, which are no four parts.
     with pytest.raises(ValueError, match="gan.batch_size = 12: .*, 2, times .*, 4"):
         configs.validate(config, num_devices=2)
+
+
+@pytest.mark.parametrize("key", ["inception", "inception_kind"])
+def test_key_that_has_another_name_now_is_refused(key):
+    config = tiny_config.get_config()
+    config.eval[key] = "a.safetensors"  # as a configuration file of 0.1.0 does
+    with pytest.raises(ValueError, match=f"eval.{key} = 'a.*': .* eval.inception_fid"):
+        configs.validate(config)
 
 
 def test_unknown_key_is_refused():

@@ -48,6 +48,7 @@ def get_config(preset="paper"):
     c.eval.batch_size = c.eval.quick_images = c.eval.num_images = 8
     c.eval.pool_size = 4
     c.eval.samples = 2
+    c.eval.mirror_floor = 0.0
     c.eval.classifier_images = 32
     c.eval.classifier_steps = 2
     c.eval.heldout_steps, c.eval.heldout_width = 2, 6

@@ -3,6 +3,7 @@
 import pytest
 from support import settings, tiny
 
+from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.workdir import layout
 
 
@@ -33,6 +34,26 @@ def test_cache_is_no_setting_and_may_be_missing():
 def test_batch_of_the_rates_counts_where_they_follow_it(rule, then, said):
     now = {"stem.lr_rule": rule}
     assert different(now, **now, **{"stem.lr_rule_batch": then}) == said
+
+
+@pytest.mark.parametrize(
+    ("old", "expected"),
+    [
+        ({"inception": "", "inception_kind": "inception_fid"}, {}),
+        ({"inception": "a"}, {"inception_fid": "a"}),
+        (
+            {"inception": "a", "inception_kind": "inception_cub"},
+            {"inception_cub": "a"},
+        ),
+    ],
+)
+def test_feature_network_of_old_checkpoints_is_kept(old, expected):
+    now = tiny.tiny_config().to_dict()
+    names = ("inception_fid", "inception_v3", "inception_cub")
+    group = {k: v for k, v in now["eval"].items() if k not in names}
+    found = layout.saved_config({**now, "eval": {**group, **old}})
+    assert found.eval.to_dict() == {**now["eval"], **expected}
+    configs.validate(found)
 
 
 def test_contents_of_the_data_are_compared_part_by_part():
