@@ -73,7 +73,7 @@ class Evaluator:
 
     def __init__(self, generated, real, attributes):
         split = Split(
-            class_ids=np.arange(len(real)), attributes=attributes,
+            class_ids=np.arange(len(real)) // 10, attributes=attributes,
             captions=[[[1 + large, 1 + small]] for _, small, large in attributes],
         )  # fmt: skip
         self.split, self._generated, self._real = split, generated, real
@@ -206,6 +206,18 @@ def test_generated_and_real_images_are_not_mixed_up(drawn):
     features = [look.seen[side]["features"] for side in ("generated", "real")]
     assert np.abs(features[0] - features[1]).max() > 1e-3
     assert seen.counts() == {"generated": 120, "real": 120}
+
+
+def test_codes_and_pools_are_of_the_captions(drawn):
+    _, seen, _ = drawn
+    np.testing.assert_array_equal(seen.sentences, np.eye(3)[seen.tokens[:, 0] - 1])
+    classes = seen.class_ids
+    same = [
+        (classes[pools[:, 1:]] == classes[:, None]).sum()
+        for pools in (seen.pools, seen.class_pools)
+    ]
+    assert same[0] > 0 and same[1] == 0
+    assert not (classes[seen.mismatched] == classes).any()
 
 
 def test_captioners_see_each_image_with_its_own_and_with_another_caption(drawn):
