@@ -44,10 +44,16 @@ def word_scores(module, variables):
 
 def captioner(module, variables, num_words):
     """The `Probe` of a captioner: greedy "ids" [T], and "log_probs" [T, V] of the
-    caption's own words, each after the ones before it."""
+    caption's own words, each after the ones before it.
+
+    A redescription ends at id 0: at the captioner's own end, or, where it has none,
+    with as many words as the caption.
+    """
 
     def function(variables, images, batch):
         ids = module.apply(variables, images, num_words, method="redescribe")
+        if not module.end_token:
+            ids = jnp.where(jnp.arange(num_words) < batch["length"][:, None], ids, 0)
         logits = module.apply(variables, images, batch["tokens"], train=False)
         return {"ids": ids, "log_probs": jax.nn.log_softmax(logits, -1)}
 

@@ -68,6 +68,7 @@ class Model:
       num_words: T, the words of the longest caption.
       chunk: images that are computed at a time.
       has_stream: whether images can be redescribed.
+      ends: whether redescriptions end by themselves (`stream.end_token`).
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Model:
         self.workdir, self.step = workdir, step
         self.sizes = configs.stage_sizes(config.gan)
         self.num_words, self.has_stream = config.text.eval_words, stream is not None
+        self.ends = config.stream.end_token
         self._stem, self._ema, self._stream = stem, generator, stream
         self._batches = functions.Batches(mesh, chunk)
         self.chunk, compiled = self._batches.size, self._batches.compiled
@@ -247,8 +249,8 @@ class Model:
 
         Args:
           images: [n, q, q, 3] in [-1, 1].
-          num_words: words of a text, one number or one for each image: the
-            vocabulary has no word that ends a text.
+          num_words: words of a text, one number or one for each image; where STREAM
+            has learned when to end (`stream.end_token`), words at most.
 
         Returns:
           n strings.
@@ -268,6 +270,8 @@ class Model:
                 f"num_words = {num_words}: allowed are 1 to {self.num_words}"
             )
         ids = self._batches.map(self._redescribe, self._stream, images)
+        if self.ends:
+            return [self.vocab.decode(i[:n]) for i, n in zip(ids, counts, strict=True)]
         return [
             " ".join(self.vocab.words[i] for i in row[:count])
             for row, count in zip(ids, counts, strict=True)
@@ -275,6 +279,8 @@ class Model:
 
     def caption_scores(self, images, captions):
         """How well captions fit images: STREAM's mean cross entropy a word (Eq. 8).
+
+        An end token is no word of theirs.
 
         Args:
           images: [n, q, q, 3] in [-1, 1].

@@ -29,3 +29,32 @@ def caption_loss(logits, tokens, length, *, reduction):
     total = jnp.sum(jnp.where(mask, loss, 0))
     count = jnp.sum(mask) if reduction == "mean" else tokens.shape[0]
     return total / count
+
+
+def with_end(tokens, length):
+    """Captions with the word that ends them, id 0, as one more word to predict.
+
+    Args:
+      tokens: [B, T], 0 at padding.
+      length: [B] number of words.
+
+    Returns:
+      tokens [B, T + 1] and length [B], each one more.
+    """
+    return jnp.pad(tokens, ((0, 0), (0, 1))), length + 1
+
+
+def attention_regularisation(weights, length):
+    """How unevenly a caption's words share the regions (Show, Attend and Tell, Eq. 14).
+
+    Args:
+      weights: [B, T, R] attention at each word; sums to 1 over R.
+      length: [B] number of words.
+
+    Returns:
+      The scalar mean over captions and regions of (1 - sum_t weights)^2.
+    """
+    weights = weights.astype(jnp.promote_types(weights.dtype, jnp.float32))
+    real = jnp.arange(weights.shape[1])[None] < length[:, None]
+    looked = jnp.sum(jnp.where(real[..., None], weights, 0), axis=1)  # [B, R]
+    return jnp.mean(jnp.square(1 - looked))

@@ -18,6 +18,7 @@ class Weights(NamedTuple):
       lambda_damsm: weight of the DAMSM loss in L_G ([35], Eq. 3).
       gammas: (gamma1, gamma2, gamma3) of that loss.
       kl_weight: weight of the conditioning augmentation's KL term.
+      end_token: the end of a caption is one more word of Eq. 8.
     """
 
     adversarial_scale: float
@@ -28,10 +29,11 @@ class Weights(NamedTuple):
     lambda_damsm: float
     gammas: tuple[float, ...]
     kl_weight: float
+    end_token: bool = False
 
     @classmethod
-    def of(cls, gan, gammas):
-        """Those of the keys of `gan`, a mapping, and of STEM's gammas."""
+    def of(cls, gan, gammas, *, end_token=False):
+        """Those of the keys of `gan`, a mapping, STEM's gammas and STREAM's end."""
         return cls(
             adversarial_scale=gan["adversarial_scale"],
             discriminator_weighting=gan["discriminator_weighting"],
@@ -41,6 +43,7 @@ class Weights(NamedTuple):
             lambda_damsm=gan["lambda_damsm"],
             gammas=gammas,
             kl_weight=gan["kl_weight"],
+            end_token=end_token,
         )
 
 
@@ -107,13 +110,15 @@ def generator_loss(
 
     # Eq. 8: the last image is redescribed as its caption.
     if weights.lambda_stream:
+        tokens, length = captions.tokens, captions.length
+        if weights.end_token:
+            tokens, length = captioning.with_end(tokens, length)
         logits = networks.captioner.apply(
-            frozen["stream"], images[-1], captions.tokens, train=False
+            frozen["stream"], images[-1], tokens, train=False
         )
         value = scale * captioning.caption_loss(
-            logits, captions.tokens, captions.length,
-            reduction=weights.caption_reduction,
-        )  # fmt: skip
+            logits, tokens, length, reduction=weights.caption_reduction
+        )
         total += weights.lambda_stream * value
         terms["G/caption"] = value
 

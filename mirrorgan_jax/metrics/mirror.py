@@ -107,7 +107,8 @@ def _captioners(observed, floor):
     )
     return {
         "floor": f"{floor:g} % on real images, or a captioner is no judge",
-        "held-out captioner": "another trunk and seed, and no generator has seen it",
+        "held-out captioner": "another trunk, decoder and seed, and no generator has"
+        " seen it",
         "cross entropies": f"nats a word, {said}",
     }
 
@@ -123,10 +124,7 @@ def measure(observed: Observed) -> results.Result | None:
     """
 
     def kept(values):
-        said = [
-            observed.stated(ids[:length])
-            for ids, length in zip(values["ids"], observed.length, strict=False)
-        ]
+        said = [observed.stated(ids) for ids in values["ids"]]
         asked = [observed.stated(tokens) for tokens in observed.tokens[: len(said)]]
         found = survival(asked, said)
         return {name: 100 * found[name] for name in _COLUMNS}
@@ -138,7 +136,8 @@ def measure(observed: Observed) -> results.Result | None:
         kept,
         does="says again",
         protocol={
-            "redescription": "greedy, as many words as the caption, both parsed",
+            "redescription": "greedy, to the captioner's own end, or as many words as"
+            " the caption where it knows none, both parsed",
             "survived, contradicted, unsaid": "shares of the attributes asked for that"
             " are said again, said with another value, not said",
             "agreement": "of what both speak of, the share that agrees",

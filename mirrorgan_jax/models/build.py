@@ -5,8 +5,21 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from mirrorgan_jax.models import discriminators as discriminator_modules
-from mirrorgan_jax.models import glam, image_encoder, stem, stream
+from mirrorgan_jax.models import (
+    glam,
+    image_encoder,
+    stem,
+    stream,
+    stream_attention,
+    stream_transformer,
+)
 from mirrorgan_jax.settings import base as configs
+
+_DECODERS = {
+    "lstm": stream.CaptionDecoder,
+    "attention": stream_attention.AttentionDecoder,
+    "transformer": stream_transformer.TransformerDecoder,
+}
 
 
 class Networks(NamedTuple):
@@ -70,20 +83,20 @@ def captioner(config, vocab_size):
         align_corners=c.align_corners,
         input_size=c.input_size,
         width=c.encoder_width,
-        region_size=config.stem.region_size,
+        region_size=c.region_size,
         image_size=c.image_size,
         freeze_trunk=not c.train_trunk,
         remat=c.remat,
         dtype=_dtype(config),
     )
-    decoder = stream.CaptionDecoder(
+    decoder = _DECODERS[c.decoder](
         vocab_size=vocab_size,
         embed_dim=c.feature_dim,
         hidden_dim=c.hidden_dim,
         num_layers=c.num_layers,
         dtype=_dtype(config),
     )
-    return stream.Captioner(encoder, decoder)
+    return stream.Captioner(encoder, decoder, end_token=c.end_token)
 
 
 def generator(config):

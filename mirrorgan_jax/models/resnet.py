@@ -78,7 +78,8 @@ class ResNet(nn.Module):
           train: use and update the batch statistics.
 
         Returns:
-          [B, 4 * widths[-1]], the mean over positions of the last stage.
+          The last stage's map [B, H / 32, W / 32, 4 * widths[-1]], and its mean over
+          positions.
         """
         kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = nn.Conv(
@@ -94,7 +95,7 @@ class ResNet(nn.Module):
                 block = Bottleneck(width, stride, name=f"layer{i + 1}_{j}", **kinds)
                 block = layers.remat(block, self.remat)
                 x = block(constraints.shard_maps(x), train=train)
-        return x.mean((1, 2))
+        return x, x.mean((1, 2))
 
 
 def resnet152(*, dtype=None, param_dtype=jnp.float32):

@@ -1,7 +1,11 @@
-"""STREAM, which redescribes an image: CNN encoder, LSTM decoder (Eq. 6)."""
+"""STREAM, which redescribes an image: CNN encoder and a decoder (Eq. 6).
+
+The decoder of the paper is here. Those that look at regions of the image, the outlook
+of section 4.4, are `stream_attention` and `stream_transformer`; all are called alike.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +20,35 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class Seen(NamedTuple):
+    """What a decoder is given of images.
+
+    Attributes:
+      feature: [B, E], x_{-1} of Eq. 6, which starts the decoder.
+      regions: [B, H, W, C] the trunk's map (7x7 regions of ResNet-152, C = 2048);
+        decoders that do not look at them do without.
+    """
+
+    feature: jax.Array
+    regions: jax.Array | None = None
+
+
+class Described(NamedTuple):
+    """What a decoder says under teacher forcing.
+
+    Attributes:
+      logits: [B, T, V]; position t has seen the image and words 0..t-1 and predicts
+        word t. Positions from the caption's length on mean nothing.
+      weights: [B, T, R] its attention over the regions in row-major order at each
+        word; they sum to 1 over R. None of a decoder without one.
+    """
+
+    logits: jax.Array
+    weights: jax.Array | None = None
+
+
 class CaptionEncoder(nn.Module):
-    """x_{-1} of Eq. 6: the image feature that starts the decoder.
+    """What STREAM sees of images.
 
     Attributes:
       backbone: "resnet152" or "small" (`image_encoder.SmallTrunk`, to which
@@ -75,10 +106,10 @@ class CaptionEncoder(nn.Module):
         self.linear = nn.Dense(self.feature_dim, **kinds)
         self.bn = layers.BatchNorm(momentum=0.01, **kinds)
 
-    def pooled(self, images, *, train: bool):
-        """Trunk features [B, C] of images [B, S, S, 3] in [-1, 1]."""
+    def look(self, images, *, train: bool):
+        """Regions [B, H, W, C] and pooled features [B, C'] of images [B, S, S, 3]."""
         if self.backbone == "small":
-            return self.trunk(images, train=train)[1]
+            return self.trunk(images, train=train)
         if self.input_size:
             # Every row of the result needs rows that another device may hold.
             images = resize.resize(
@@ -95,22 +126,24 @@ class CaptionEncoder(nn.Module):
         return self.trunk(constraints.shard_maps(images), train=train)
 
     def __call__(self, images, *, train: bool):
-        """Feature of images.
+        """Feature and regions of images.
 
         Args:
           images: [B, S, S, 3] in [-1, 1].
           train: use and update the batch statistics.
 
         Returns:
-          [B, E].
+          `Seen`.
         """
-        pooled = self.pooled(images, train=train and not self.freeze_trunk)
+        regions, pooled = self.look(images, train=train and not self.freeze_trunk)
         if train and self.freeze_trunk:
-            pooled = jax.lax.stop_gradient(pooled)
-        return self.bn(self.linear(pooled), train=train)
+            regions, pooled = jax.lax.stop_gradient((regions, pooled))
+        feature = self.bn(self.linear(pooled), train=train)
+        # Every region is attended to: a device has all of an image's.
+        return Seen(feature, constraints.shard_images(regions))
 
 
-class _RememberingLSTM(recurrent.Recurrent):
+class RememberingLSTM(recurrent.Recurrent):
     """LSTM whose forget gates start open.
 
     The decoder sees the image once, before the first word. With gates that start
@@ -155,7 +188,7 @@ class CaptionDecoder(nn.Module):
         kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         self.embedding = nn.Embed(self.vocab_size, self.embed_dim, **kinds)
         self.cells = [
-            _RememberingLSTM(
+            RememberingLSTM(
                 self.hidden_dim,
                 forget_bias=self.forget_bias,
                 name=f"forward_{i}",
@@ -173,31 +206,30 @@ class CaptionDecoder(nn.Module):
             last.append(carry)
         return self.linear(x), tuple(last)
 
-    def __call__(self, features, tokens):
+    def __call__(self, seen, tokens):
         """Word distributions under teacher forcing.
 
         Args:
-          features: [B, E] image features, the input before the first word.
+          seen: `Seen`; the feature is the input before the first word.
           tokens: [B, T] the caption.
 
         Returns:
-          Logits [B, T, V]; position t has seen the image and words 0..t-1 and
-          predicts word t. Positions from the caption's length on mean nothing.
+          `Described` without weights.
         """
         words = self.embedding(tokens[:, :-1])
-        inputs = jnp.concatenate([features[:, None].astype(words.dtype), words], 1)
-        return self._run(inputs, (None,) * self.num_layers)[0]
+        feature = seen.feature[:, None].astype(words.dtype)
+        inputs = jnp.concatenate([feature, words], 1)
+        return Described(self._run(inputs, (None,) * self.num_layers)[0])
 
-    def greedy(self, features, max_words):
+    def greedy(self, seen, max_words):
         """The most likely word at every step.
 
         Args:
-          features: [B, E] image features.
+          seen: `Seen`.
           max_words: number of steps.
 
         Returns:
-          ids [B, max_words] int32. Captions carry no end token: the vocabulary is
-          STEM's, so the caller decides where to stop.
+          ids [B, max_words] int32.
         """
 
         def step(decoder, state, _):
@@ -208,7 +240,7 @@ class CaptionDecoder(nn.Module):
             return (x, carries), ids
 
         # The first step stands before the scan: it has no carry to start from.
-        logits, carries = self._run(features[:, None], (None,) * self.num_layers)
+        logits, carries = self._run(seen.feature[:, None], (None,) * self.num_layers)
         first = logits[:, 0].argmax(-1).astype(jnp.int32)
         x = self.embedding(first)[:, None]
         scan = nn.scan(
@@ -222,10 +254,21 @@ class CaptionDecoder(nn.Module):
 
 
 class Captioner(nn.Module):
-    """STREAM: encoder and decoder."""
+    """STREAM: encoder and decoder.
+
+    Attributes:
+      encoder: a `CaptionEncoder`.
+      decoder: `CaptionDecoder` or another that is called as it is.
+      end_token: id 0 was learned as the word after a caption's last one.
+    """
 
     encoder: CaptionEncoder
-    decoder: CaptionDecoder
+    decoder: nn.Module
+    end_token: bool = False
+
+    def describe(self, images, tokens, *, train: bool):
+        """`Described` of captions given images; arguments as `__call__`."""
+        return self.decoder(self.encoder(images, train=train), tokens)
 
     def __call__(self, images, tokens, *, train: bool):
         """Word distributions of captions given images.
@@ -238,8 +281,15 @@ class Captioner(nn.Module):
         Returns:
           Logits [B, T, V], position t predicting word t.
         """
-        return self.decoder(self.encoder(images, train=train), tokens)
+        return self.describe(images, tokens, train=train).logits
 
     def redescribe(self, images, max_words):
-        """Greedy captions [B, max_words] of images [B, S, S, 3]."""
-        return self.decoder.greedy(self.encoder(images, train=False), max_words)
+        """Greedy captions [B, max_words] of images [B, S, S, 3].
+
+        With an end token all is 0 from the end on; without one the vocabulary has no
+        word that ends a caption, and the caller decides where to stop.
+        """
+        ids = self.decoder.greedy(self.encoder(images, train=False), max_words)
+        if not self.end_token:
+            return ids
+        return ids * jnp.cumprod(ids != 0, axis=1)

@@ -34,7 +34,9 @@ def marked(redescription, caption):
 
 
 def redescribed(model, images, captions):
-    """What STREAM says of images, as many words as each caption has, and the scores.
+    """What STREAM says of images, and the scores of their captions.
+
+    Where its texts do not end by themselves, each has as many words as the caption.
 
     Args:
       model: `Model` with STREAM.
@@ -44,7 +46,9 @@ def redescribed(model, images, captions):
     Returns:
       n pairs: `marked` words, and the caption's score (lower is better) as text.
     """
-    counts = [len(caption.words) for caption in model.read(captions)]
+    counts = model.num_words
+    if not model.ends:
+        counts = [len(caption.words) for caption in model.read(captions)]
     said = model.redescribe(images, counts)
     scores = model.caption_scores(images, captions)
     return [

@@ -130,9 +130,19 @@ _STREAM = {
     "input_size": zero_or_more(224),  # pixels that the trunk sees; 0: the image's own
     "input_norm": one_of("imagenet", "raw"),  # preset
     "align_corners": False,  # preset; of the resize to input_size
+    # lstm sees one feature of the image, Eq. 6; attention looks at the trunk's regions
+    # at each word, the paper's outlook (4.4), as Show, Attend and Tell; so does
+    # transformer, which has no recurrence.
+    "decoder": one_of("lstm", "attention", "transformer"),
+    "region_size": 8,  # side of the small trunk's map of regions
     "feature_dim": 256,  # of the image feature and the word table; released code
-    "hidden_dim": 512,  # of the decoder LSTM; released code
+    "hidden_dim": 512,  # of the decoder's layers; released code
     "num_layers": 1,  # released code
+    # Id 0 is one more word after a caption's last: redescriptions end by themselves.
+    # The paper does not say; off is Eq. 8 as printed and the released code.
+    "end_token": False,
+    # Of (1 - a region's share of all words)^2, attention only; Show, Attend and Tell.
+    "attention_regularisation": zero_or_more(1.0),
     "batch_size": 128,
     "num_steps": zero_or_more(20_000),
     "learning_rate": 1e-3,  # the captioning code that the authors name
@@ -216,6 +226,8 @@ _EVAL = {
     "mirror_floor": below_one(0.5, zero=True),
     # Of the held-out captioner, toybirds only; 0: none.
     "heldout_steps": zero_or_more(0),
+    # Its decoder, of another family than STREAM's.
+    "heldout_decoder": one_of("transformer", "lstm", "attention"),
     "heldout_width": 24,  # channels of its trunk's first stage
     "classifier_images": 2000,  # drawn birds for the attribute classifier, toybirds
     "classifier_steps": 500,

@@ -48,12 +48,11 @@ def _small_trunk_problems(config, generated):
             )
             continue
         allowed = [2**i for i in range(2, size.bit_length() - 1)]
-        if config.stem.region_size not in allowed:
+        if c.region_size not in allowed:
             yield (
-                f"config.stem.region_size = {config.stem.region_size}: allowed are"
+                f"config.{stage}.region_size = {c.region_size}: allowed are"
                 f" {', '.join(map(str, allowed))}"
             )
-            return
 
 
 def _shared_trunk_problems(stem, stream):
@@ -71,6 +70,35 @@ def _shared_trunk_problems(stem, stream):
                 f"config.stream.{key} = {stream[key]}: trunk_from_stem"
                 f" needs stem.{key} = {stem[key]}"
             )
+
+
+def _decoder_problems(stream, evaluation, generated):
+    """A decoder that looks at regions knows their number; judges are of other families.
+
+    Args:
+      stream, evaluation: groups of the configuration.
+      generated: pixels of the last stage.
+    """
+    judged, own = evaluation.heldout_steps, evaluation.heldout_decoder
+    if judged and own == stream.decoder:
+        yield (
+            f"config.eval.heldout_decoder = {own!r}: the held-out captioner must be of"
+            f" another family than stream.decoder = {stream.decoder!r}"
+        )
+    decoders = {stream.decoder} | ({own} if judged else set())
+    if "transformer" in decoders and stream.feature_dim % 4:
+        yield (
+            f"config.stream.feature_dim = {stream.feature_dim}: allowed are multiples"
+            " of 4, the heads of a transformer"
+        )
+    resized = stream.encoder == "small" or stream.input_size
+    if decoders != {"lstm"} and not resized and generated != stream.image_size:
+        yield (
+            f"config.stream.input_size = 0: a decoder that looks at regions"
+            f" ({', '.join(sorted(decoders - {'lstm'}))}) needs one size of images, and"
+            f" those generated have {generated} pixels, those of stream.image_size"
+            f" {stream.image_size}"
+        )
 
 
 def relation_problems(
@@ -105,6 +133,7 @@ def relation_problems(
             )
     yield from _shared_trunk_problems(stem, stream)
     yield from _small_trunk_problems(config, sizes[-1])
+    yield from _decoder_problems(stream, config.eval, sizes[-1])
     if config.text.eval_words < config.text.num_words:
         yield (
             f"config.text.eval_words = {config.text.eval_words}: allowed are"

@@ -265,7 +265,9 @@ def make_update(
         else:
             rows = accumulation.split(inputs._replace(caption_scale=None), accumulate)
             scale = accumulate * accumulation.caption_weights(
-                captions.length, accumulate, reduction=weights.caption_reduction
+                captions.length + weights.end_token,
+                accumulate,
+                reduction=weights.caption_reduction,
             )
             inputs = rows._replace(caption_scale=scale)
             results = _in_parts(

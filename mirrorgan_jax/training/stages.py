@@ -102,7 +102,12 @@ def stream(config, vocab_size, *, optimizer=None):
         captioner, optimizer, image_size=c.image_size, num_words=config.text.num_words
     )
     train_step = stream_step.make_train_step(
-        captioner, optimizer, reduction=c.caption_reduction, accumulate=c.accumulate
+        captioner,
+        optimizer,
+        reduction=c.caption_reduction,
+        end_token=c.end_token,
+        regularisation=c.attention_regularisation if c.decoder == "attention" else 0.0,
+        accumulate=c.accumulate,
     )
     return Trainer(create, train_step, {"captioner": captioner})
 
@@ -140,7 +145,7 @@ def gan(config, vocab_size, *, optimizers=None, modules=None):
     update = gan_step.make_update(
         modules,
         optimizers,
-        objective.Weights.of(c, gammas),
+        objective.Weights.of(c, gammas, end_token=config.stream.end_token),
         ema_decay=states.decay_of_half_life(c.ema_half_life, c.batch_size),
         ema_batch_stats=c.ema_batch_stats,
         accumulate=c.accumulate,
@@ -154,12 +159,13 @@ def gan(config, vocab_size, *, optimizers=None, modules=None):
 def held_out(config):
     """Configuration of the captioner that no generator has seen.
 
-    It differs from STREAM in its trunk, which is wider and starts from random weights
-    instead of STEM's.
+    It differs from STREAM in its decoder, which is of another family, and in its trunk,
+    which is wider and starts from random weights instead of STEM's.
     """
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.stream.encoder_width = config.eval.heldout_width
+        config.stream.decoder = config.eval.heldout_decoder
         config.stream.trunk_from_stem = False
         config.stream.num_steps = config.eval.heldout_steps
         config.weights.pretrained = ""

@@ -54,34 +54,54 @@ def make_create_state(captioner, optimizer, *, image_size, num_words):
     return create
 
 
-def make_train_step(captioner, optimizer, *, reduction, accumulate=1):
+def make_train_step(
+    captioner,
+    optimizer,
+    *,
+    reduction,
+    end_token=False,
+    regularisation=0.0,
+    accumulate=1,
+):
     """The pure step `train_step(state, frozen, batch, key) -> (state, metrics)`.
 
     Args:
       captioner: STREAM.
       optimizer: what `make_optimizer` returned.
       reduction: "mean" or "sum" over words in Eq. 8.
+      end_token: the end of a caption is one more word of Eq. 8.
+      regularisation: weight of `captioning.attention_regularisation`; above 0 the
+        captioner attends to regions.
       accumulate: parts of the batch that follow one another.
     """
 
-    def loss(params, batch_stats, rows):
-        logits, updated = captioner.apply(
+    def loss(params, batch_stats, rows, share):
+        described, updated = captioner.apply(
             {"params": params, "batch_stats": batch_stats},
             resize.from_uint8(rows["image"]), rows["tokens"],
-            train=True, mutable=["batch_stats"],
+            train=True, method="describe", mutable=["batch_stats"],
         )  # fmt: skip
         value = captioning.caption_loss(
-            logits, rows["tokens"], rows["length"], reduction=reduction
+            described.logits, rows["tokens"], rows["length"], reduction=reduction
         )
+        if regularisation:
+            # What is a mean over captions must not weigh as the part's words do.
+            value += (regularisation / share) * captioning.attention_regularisation(
+                described.weights, rows["length"]
+            )
         return value, updated["batch_stats"]
 
     def train_step(state, frozen, batch, key):
         del frozen, key  # nothing is frozen outside the state, nothing is random
         rows = {name: batch[name] for name in ("image", "tokens", "length")}
+        if end_token:
+            rows["tokens"], rows["length"] = captioning.with_end(
+                rows["tokens"], rows["length"]
+            )
 
-        def gradients(batch_stats, rows):
+        def gradients(batch_stats, rows, share=1.0):
             (value, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(
-                state.captioner.params, batch_stats, rows
+                state.captioner.params, batch_stats, rows, share
             )
             return batch_stats, (value, grads)
 
@@ -89,13 +109,14 @@ def make_train_step(captioner, optimizer, *, reduction, accumulate=1):
         if accumulate == 1:
             batch_stats, (value, grads) = gradients(batch_stats, rows)
         else:
+            weights = accumulation.caption_weights(
+                rows["length"], accumulate, reduction=reduction
+            )
             batch_stats, (value, grads) = accumulation.scan(
-                gradients,
+                lambda stats, part: gradients(stats, *part),
                 batch_stats,
-                accumulation.split(rows, accumulate),
-                accumulation.caption_weights(
-                    rows["length"], accumulate, reduction=reduction
-                ),
+                (accumulation.split(rows, accumulate), accumulate * weights),
+                weights,
             )
         metrics = {"STREAM/loss": value, "STREAM/grad_norm": optax.tree.norm(grads)}
         network = state.captioner.updated(optimizer, grads, batch_stats)

@@ -150,7 +150,8 @@ def test_generator_loss_and_its_gradients_equal_reference():
             )
             terms.append(adversarial.generator_loss(uncond, cond, scale=1.0))
         features = stub(cnn, images[-1])
-        logits = decoder.apply(rnn, features, fixture["in/captions"])
+        seen = stream.Seen(features)
+        logits = decoder.apply(rnn, seen, fixture["in/captions"]).logits
         caption = captioning.caption_loss(
             logits, fixture["in/captions"], fixture["in/cap_lens"], reduction="mean"
         )

@@ -145,6 +145,19 @@ def test_mirror_weighs_lambda_on_the_last_stage_alone(inputs):
     np.testing.assert_allclose(scaled[1], thrice[1], rtol=1e-5, atol=1e-8)
 
 
+def test_end_of_a_caption_is_one_more_word_of_the_mirror(inputs):
+    _, terms, _ = loss_of(inputs, end_token=True)
+    images, _, _, captions = inputs
+    logits = images[-1].mean((1, 2, 3))[:, None] * np.arange(VOCAB)
+    normal = np.log(np.exp(logits).sum(1))
+    total = 0.0
+    for row, length in enumerate(captions.length):
+        words = [*captions.tokens[row, :length], 0]
+        total += sum(normal[row] - logits[row, word] for word in words)
+    # 4 + 2 + 3 words and three ends, that of the longest caption too.
+    np.testing.assert_allclose(terms["G/caption"], total / 12, rtol=1e-5)
+
+
 def test_terms_of_weight_zero_are_not_computed(inputs):
     _, terms, _ = loss_of(inputs, lambda_stream=0.0, lambda_damsm=0.0)
     assert set(terms) == {"G/adversarial_D4", "G/adversarial_D8", "G/kl"}

@@ -32,7 +32,7 @@ def test_inception_encoder_has_the_papers_shapes():
     ("trunk", "side", "outputs", "count"),
     [
         (inception.InceptionV3(), 299, ((2, 17, 17, 768), (2, 2048)), 21_785_568),
-        (resnet.resnet152(), 224, (2, 2048), 58_143_808),
+        (resnet.resnet152(), 224, ((2, 7, 7, 2048), (2, 2048)), 58_143_808),
     ],
 )
 def test_trunk_has_torchvisions_size(trunk, side, outputs, count):

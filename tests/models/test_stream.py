@@ -25,7 +25,8 @@ def test_decoder_equals_reference():
     tokens, lengths = fixture["in/captions"], fixture["in/cap_lens"]
 
     def loss(params, features):
-        logits = decoder.apply({"params": params}, features, tokens)
+        seen = stream.Seen(features)
+        logits = decoder.apply({"params": params}, seen, tokens).logits
         value = captioning.caption_loss(logits, tokens, lengths, reduction="mean")
         return value, logits
 
@@ -36,7 +37,8 @@ def test_decoder_equals_reference():
     fixture.assert_close(features, "out/grad_features")
     for name, array in names.to_state_dict({"params": params}, modules).items():
         fixture.assert_close(array, f"out/grad/{name}")
-    ids = decoder.apply(tree, fixture["in/features"], 20, method="greedy")
+    seen = stream.Seen(fixture["in/features"])
+    ids = decoder.apply(tree, seen, 20, method="greedy")
     np.testing.assert_array_equal(ids, fixture["out/sample"])
 
 
@@ -48,17 +50,18 @@ def test_full_size_decoder_equals_reference():
     )
     tree = names.to_tree(state, names.caption_decoder())
     features = weight_rule.inputs(salt, "caption_feature", (2, 256), np.sqrt(3))
+    seen = stream.Seen(features)
     decoder = stream.CaptionDecoder(5450)
     lengths = np.array([18, 11])
     tokens = np.zeros((2, 18), np.int32)
     tokens.T[np.arange(18)[:, None] < lengths] = fixture["out/target_packed"]
-    logits = decoder.apply(tree, features, tokens)
+    logits = decoder.apply(tree, seen, tokens).logits
     real = packed(logits, lengths)
     fixture.assert_close(real[:, ::50], "out/logits_packed_stride50")
     fixture.assert_close(jax.nn.logsumexp(real, -1), "out/logsumexp_packed")
     loss = captioning.caption_loss(logits, tokens, lengths, reduction="mean")
     fixture.assert_close(loss, "out/caption_loss")
-    ids = decoder.apply(tree, features, 20, method="greedy")
+    ids = decoder.apply(tree, seen, 20, method="greedy")
     np.testing.assert_array_equal(ids, fixture["out/sample"])
 
 
@@ -81,13 +84,13 @@ def test_encoder_equals_reference(corners):
     images = parity.nhwc(fixture["in/img"])
 
     def project(images):
-        features = encoder.apply(tree, images, train=False)
+        features = encoder.apply(tree, images, train=False).feature
         return jnp.sum(features * fixture["in/r"]), features
 
     gradient, features = jax.jit(jax.grad(project, has_aux=True))(images)
     fixture.assert_close(features, f"out/eval_features{suffix}")
-    pooled = jax.jit(lambda x: encoder.apply(tree, x, train=False, method="pooled"))
-    fixture.assert_close(pooled(images), f"out/eval_pooled{suffix}")
+    look = jax.jit(lambda x: encoder.apply(tree, x, train=False, method="look"))
+    fixture.assert_close(look(images)[1], f"out/eval_pooled{suffix}")
     # float32 noise reaches single pixels through ReLUs close to zero.
     expected = parity.nhwc(fixture[f"out/eval_grad_img_stride4{suffix}"])
     error = np.linalg.norm(gradient[:, ::4, ::4] - expected)
@@ -96,8 +99,8 @@ def test_encoder_equals_reference(corners):
     train = jax.jit(
         lambda x: encoder.apply(tree, x, train=True, mutable=["batch_stats"])
     )
-    features, state = train(images)
-    fixture.assert_close(features, f"out/train_features{suffix}")
+    seen, state = train(images)
+    fixture.assert_close(seen.feature, f"out/train_features{suffix}")
     if corners:
         for name, array in names.to_state_dict(state, modules).items():
             fixture.assert_close(array, f"out/train_state_ac1/{name}")
@@ -136,7 +139,7 @@ def test_greedy_follows_teacher_forced_argmax(captioner):
 
 def test_forget_gates_start_open():
     model = stream.CaptionDecoder(9, embed_dim=3, hidden_dim=16)
-    start = (jnp.zeros((1, 3)), jnp.ones((1, 2), int))
+    start = (stream.Seen(jnp.zeros((1, 3))), jnp.ones((1, 2), int))
     params = model.init(jax.random.key(0), *start)["params"]
     bias = params["forward_0"]["input_bias"].reshape(4, 16)
     np.testing.assert_allclose(bias.mean(1), [0, 2, 0, 0], atol=0.25)
@@ -158,8 +161,8 @@ def test_frozen_trunk_keeps_its_statistics(frozen):
 
 def test_statistics_of_the_feature_move_by_a_hundredth():
     class Feature(stream.CaptionEncoder):
-        def pooled(self, images, *, train):
-            return images
+        def look(self, images, *, train):
+            return images[:, None, None], images
 
     model = Feature(feature_dim=2)
     pooled = jax.random.normal(jax.random.key(0), (5, 3))
@@ -181,7 +184,8 @@ def test_small_trunk_enlarges_images_of_fewer_stages():
     )
     run = jax.jit(lambda x: model.init_with_output(jax.random.key(2), x, train=False))
     # The resize is a part of one of the programs: the last bits may differ.
-    np.testing.assert_allclose(run(images)[0], run(large)[0], atol=1e-5)
+    for ours, wanted in zip(run(images)[0], run(large)[0], strict=True):
+        np.testing.assert_allclose(ours, wanted, atol=1e-5)
 
 
 def test_imagenet_norm_is_torchvisions():
@@ -190,7 +194,7 @@ def test_imagenet_norm_is_torchvisions():
             self.trunk = lambda images, train: images
 
     model = Probe(input_size=0)
-    white = model.apply({}, jnp.ones((1, 2, 2, 3)), train=False, method="pooled")
+    white = model.apply({}, jnp.ones((1, 2, 2, 3)), train=False, method="look")
     np.testing.assert_allclose(white[0, 0, 0], [2.2489, 2.4286, 2.64], atol=1e-4)
 
 

@@ -47,8 +47,8 @@ def test_resnet152_encoder_equals_reference():
     def run(tree, images):
         encoder = stream.CaptionEncoder(input_norm="raw", input_size=0)
         return (
-            encoder.apply(tree, images, train=False),
-            encoder.apply(tree, images, train=False, method="pooled"),
+            encoder.apply(tree, images, train=False).feature,
+            encoder.apply(tree, images, train=False, method="look")[1],
         )
 
     run = jax.jit(run)

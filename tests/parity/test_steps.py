@@ -49,9 +49,8 @@ class CaptionStub(nn.Module):
                 param_dtype=self.param_dtype,
             )(x)  # fmt: skip
             x = jnp.tanh(x)
-        return nn.Dense(self.features, name="linear", param_dtype=self.param_dtype)(
-            x.mean((1, 2))
-        )
+        linear = nn.Dense(self.features, name="linear", param_dtype=self.param_dtype)
+        return stream.Seen(linear(x.mean((1, 2))))
 
 
 STUB = {name: (name,) for name in ("conv1", "conv2", "linear")}

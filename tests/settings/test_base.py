@@ -171,6 +171,32 @@ WRONG = {
         "powers of two",
     ),
     "regions": ({"stem.region_size": 12}, "stem.region_size = 12", "4, 8, 16"),
+    "regions of STREAM": (
+        {"stream.region_size": 32},
+        "stream.region_size = 32",
+        "4, 8, 16",
+    ),
+    "decoder": ({"stream.decoder": "gru"}, "stream.decoder = 'gru'", "lstm, attention"),
+    "judge of STREAM's own family": (
+        {"eval.heldout_decoder": "attention", "stream.decoder": "attention"},
+        "eval.heldout_decoder = 'attention'",
+        "another family than stream.decoder = 'attention'",
+    ),
+    "heads": (
+        {"stream.feature_dim": 18},
+        "stream.feature_dim = 18",
+        "multiples of 4",
+    ),
+    "images of two sizes where regions are counted": (
+        {
+            "stream.encoder": "resnet152",
+            "stream.trunk_from_stem": False,
+            "stream.decoder": "attention",
+            "gan.base_size": 8,
+        },
+        "stream.input_size = 0",
+        "16 pixels, those of stream.image_size 32",
+    ),
     "evaluation words": (
         {"text.eval_words": 7},
         "text.eval_words = 7",
@@ -200,6 +226,13 @@ WRONG = {
             "gan.condition_context": True,
         },
         {"gan.lambda_damsm": 5.0, "eval.heldout_steps": 0},
+        {"stream.decoder": "transformer", "eval.heldout_steps": 0},
+        {"stream.decoder": "attention", "eval.heldout_decoder": "lstm"},
+        {
+            "stream.feature_dim": 18,
+            "eval.heldout_decoder": "lstm",
+            "stream.decoder": "attention",
+        },
     ],
 )
 def test_unusual_settings_are_allowed(changes):

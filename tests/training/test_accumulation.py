@@ -144,6 +144,15 @@ def test_gan_in_parts_is_the_whole_batch():
     assert_close(gan_step_in(2), gan_step_in(1))
 
 
+def test_parts_of_the_gan_weigh_as_their_words_with_their_ends():
+    # No image is described alike, and a part's captions are longer than the other's.
+    changes = {
+        "stream.decoder": "attention", "stream.end_token": True, "gan.stages": 1,
+        "gan.lambda_stream": 1e3,
+    }  # fmt: skip
+    assert_close(gan_step_in(2, **changes), gan_step_in(1, **changes))
+
+
 def test_damsm_negatives_of_the_gan_come_from_a_part():
     changes = {"gan.lambda_damsm": 2.0, "gan.lambda_stream": 0.0}
     _, metrics = gan_step_in(2, **changes)
