@@ -53,7 +53,9 @@ def captioner(module, variables, num_words):
     def function(variables, images, batch):
         ids = module.apply(variables, images, num_words, method="redescribe")
         if not module.end_token:
-            ids = jnp.where(jnp.arange(num_words) < batch["length"][:, None], ids, 0)
+            ids = jnp.where(
+                jnp.arange(num_words)[None] < batch["length"][:, None], ids, 0
+            )
         logits = module.apply(variables, images, batch["tokens"], train=False)
         return {"ids": ids, "log_probs": jax.nn.log_softmax(logits, -1)}
 

@@ -72,8 +72,9 @@ def test_activations_are_split_along_their_rows(eight_devices, mesh):
         assert parts[f"4 x {rows}"] == [4 // data, rows]
 
 
-def test_devices_of_a_network_split_by_images_exchange_sums_alone(eight_devices):
-    assert eight_devices["communication"]["stream"].keys() == {"all-reduce"}
+@pytest.mark.parametrize("step", ["stream", "stream that looks"])
+def test_devices_of_a_network_split_by_images_exchange_sums_alone(eight_devices, step):
+    assert eight_devices["communication"][step].keys() == {"all-reduce"}
 
 
 @pytest.mark.parametrize("step", ["gan", "gan with DAMSM"])
@@ -101,6 +102,13 @@ def test_ten_steps_of_fewer_rows_than_devices_equal_one(eight_devices, mesh, sta
 def test_step_with_the_matching_loss_equals_one(eight_devices, mesh):
     # Its captions are split over `spatial`, which once reached kernels of G.
     assert_equal_steps(eight_devices["few"], f"gan with DAMSM {mesh}", compared=1)
+
+
+@pytest.mark.parametrize("stage", ["stream", "gan"])
+@pytest.mark.parametrize("mesh", MESHES[1:], ids=str)
+def test_step_of_a_stream_that_looks_at_regions_equals_one(eight_devices, mesh, stage):
+    found = eight_devices["few"]
+    assert_equal_steps(found, f"{stage} that looks {mesh}", compared=1)
 
 
 def test_sharded_optimizer_holds_a_part_and_changes_nothing(eight_devices):

@@ -36,12 +36,14 @@ OPTIMIZERS = {
 
 
 @functools.cache
-def trainer(preset, stage, batch_size=ROWS, lambda_damsm=0.0):
+def trainer(preset, stage, batch_size=ROWS, lambda_damsm=0.0, decoder="lstm"):
     """(configuration, trainer) of a stage."""
     changes = {
         f"{stage}.batch_size": batch_size,
         "gan.wrong_pairs": True,
         "gan.lambda_damsm": lambda_damsm,
+        "stream.decoder": decoder,
+        "stream.end_token": decoder != "lstm",
     }
     config = tiny.tiny_config(preset, **changes)
     return config, getattr(tiny, stage)(config, OPTIMIZERS[stage])
@@ -49,10 +51,11 @@ def trainer(preset, stage, batch_size=ROWS, lambda_damsm=0.0):
 
 def steps(
     preset, stage, mesh, *,
-    count=STEPS, batch_size=ROWS, lambda_damsm=0.0, shard_optimizer=False,
+    count=STEPS, batch_size=ROWS, lambda_damsm=0.0, decoder="lstm",
+    shard_optimizer=False,
 ):  # fmt: skip
     """States and metrics after the first and the last of the steps, on a mesh."""
-    config, functions = trainer(preset, stage, batch_size, lambda_damsm)
+    config, functions = trainer(preset, stage, batch_size, lambda_damsm, decoder)
     rows = meshes.local_rows(mesh, batch_size)
     create = functools.partial(
         states.create, functions.create, shard_optimizer=shard_optimizer
@@ -138,9 +141,9 @@ def placement(mesh):
     }
 
 
-def communication(stage, shape, batch_size, lambda_damsm=0.0):
+def communication(stage, shape, batch_size, lambda_damsm=0.0, decoder="lstm"):
     """{kind: shapes} of what devices of a mesh say to each other in a compiled step."""
-    config, _ = trainer("paper", stage, batch_size, lambda_damsm)
+    config, _ = trainer("paper", stage, batch_size, lambda_damsm, decoder)
     mesh = meshes.create_mesh(*shape)
     step = aot.compile_stage(config, stage, mesh, vocab_size=tiny.VOCAB)
     found = {}
@@ -183,6 +186,9 @@ def main():
         "placement": {},
         "communication": {
             "stream": communication("stream", (2, 4), ROWS),
+            "stream that looks": communication(
+                "stream", (2, 4), ROWS, decoder="attention"
+            ),
             "gan": communication("gan", (2, 4), FEW_ROWS),
             "gan with DAMSM": communication("gan", (4, 2), FEW_ROWS, 2.0),
         },
@@ -204,6 +210,8 @@ def main():
     few = {stage: {"batch_size": FEW_ROWS} for stage in OPTIMIZERS}
     # One step: after some, its gradients meet such a rounding for most seeds.
     few["gan with DAMSM"] = {**few["gan"], "lambda_damsm": 2.0, "count": 1}
+    for stage in ("stream", "gan"):
+        few[f"{stage} that looks"] = {**few[stage], "decoder": "attention", "count": 1}
     for name, options in few.items():
         stage = name.partition(" ")[0]
         expected, _ = steps("paper", stage, one, **options)

@@ -51,8 +51,9 @@ def test_report_of_a_product():
     assert found["collectives"] == {} and found["gathered_maps"] == []
 
 
-def test_stage_compiles_without_data_or_weights():
-    config = tiny.tiny_config()
+@pytest.mark.parametrize("decoder", ["lstm", "attention"])
+def test_stage_compiles_without_data_or_weights(decoder):
+    config = tiny.tiny_config(**{"stream.decoder": decoder})
     mesh = meshes.create_mesh(devices=jax.devices()[:1])
     compiled = aot.compile_stage(config, "stream", mesh, vocab_size=tiny.VOCAB)
     state, _ = compiled.output_shardings
