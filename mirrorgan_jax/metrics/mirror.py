@@ -107,8 +107,8 @@ def _captioners(observed, floor):
     )
     return {
         "floor": f"{floor:g} % on real images, or a captioner is no judge",
-        "held-out captioner": "another trunk, decoder and seed, and no generator has"
-        " seen it",
+        "held-out captioner": f"a decoder {observed.settings['heldout_decoder']!r} on"
+        " another trunk, of another seed, and no generator has seen it",
         "cross entropies": f"nats a word, {said}",
     }
 

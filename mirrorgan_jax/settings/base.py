@@ -226,7 +226,7 @@ _EVAL = {
     "mirror_floor": below_one(0.5, zero=True),
     # Of the held-out captioner, toybirds only; 0: none.
     "heldout_steps": zero_or_more(0),
-    # Its decoder, of another family than STREAM's.
+    # Its decoder, which should be of another family than STREAM's.
     "heldout_decoder": one_of("transformer", "lstm", "attention"),
     "heldout_width": 24,  # channels of its trunk's first stage
     "classifier_images": 2000,  # drawn birds for the attribute classifier, toybirds

@@ -73,19 +73,14 @@ def _shared_trunk_problems(stem, stream):
 
 
 def _decoder_problems(stream, evaluation, generated):
-    """A decoder that looks at regions knows their number; judges are of other families.
+    """A decoder that looks at regions knows their number, and heads share features.
 
     Args:
       stream, evaluation: groups of the configuration.
       generated: pixels of the last stage.
     """
-    judged, own = evaluation.heldout_steps, evaluation.heldout_decoder
-    if judged and own == stream.decoder:
-        yield (
-            f"config.eval.heldout_decoder = {own!r}: the held-out captioner must be of"
-            f" another family than stream.decoder = {stream.decoder!r}"
-        )
-    decoders = {stream.decoder} | ({own} if judged else set())
+    judges = {evaluation.heldout_decoder} if evaluation.heldout_steps else set()
+    decoders = {stream.decoder} | judges
     if "transformer" in decoders and stream.feature_dim % 4:
         yield (
             f"config.stream.feature_dim = {stream.feature_dim}: allowed are multiples"
@@ -94,7 +89,7 @@ def _decoder_problems(stream, evaluation, generated):
     resized = stream.encoder == "small" or stream.input_size
     if decoders != {"lstm"} and not resized and generated != stream.image_size:
         yield (
-            f"config.stream.input_size = 0: a decoder that looks at regions"
+            "config.stream.input_size = 0: a decoder that looks at regions"
             f" ({', '.join(sorted(decoders - {'lstm'}))}) needs one size of images, and"
             f" those generated have {generated} pixels, those of stream.image_size"
             f" {stream.image_size}"

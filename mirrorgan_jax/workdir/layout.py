@@ -53,8 +53,8 @@ def saved_config(saved):
     """The configuration beside a checkpoint.
 
     Args:
-      saved: its dictionary; keys that came later have their defaults, and those that
-        have another name now their value under it.
+      saved: its dictionary; keys that came later have their defaults, or what they
+        were before, and those that have another name now their value under it.
     """
     config = configs.base_config(saved["preset"])
     for group, values in moved.translated(saved).items():
@@ -64,6 +64,8 @@ def saved_config(saved):
             )
         else:
             config[group] = values
+    if "heldout_decoder" not in saved.get("eval", {}):
+        config.eval.heldout_decoder = "lstm"  # what it was before there was a choice
     return config
 
 

@@ -177,11 +177,6 @@ WRONG = {
         "4, 8, 16",
     ),
     "decoder": ({"stream.decoder": "gru"}, "stream.decoder = 'gru'", "lstm, attention"),
-    "judge of STREAM's own family": (
-        {"eval.heldout_decoder": "attention", "stream.decoder": "attention"},
-        "eval.heldout_decoder = 'attention'",
-        "another family than stream.decoder = 'attention'",
-    ),
     "heads": (
         {"stream.feature_dim": 18},
         "stream.feature_dim = 18",

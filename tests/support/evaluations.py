@@ -127,7 +127,7 @@ def observed(images=40, repeats=1, **changes):
         "settings": {
             "folds": 10, "splits": 2, "kid_subsets": 3, "kid_subset_size": 20,
             "reference": "", "classifier_steps": 2, "classifier_images": 8,
-            "mirror_floor": 0.5,
+            "mirror_floor": 0.5, "heldout_decoder": "transformer",
         },
         "class_ids": np.tile(np.arange(images) // 10, repeats),
         "tokens": tokens,

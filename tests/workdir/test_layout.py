@@ -4,6 +4,7 @@ import pytest
 from support import settings, tiny
 
 from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.training import stages
 from mirrorgan_jax.workdir import layout
 
 
@@ -21,6 +22,18 @@ def test_cache_is_no_setting_and_may_be_missing():
     now = tiny.tiny_config()
     assert layout.different_settings("stem", saved, now.to_dict()) == []
     assert settings.flat(layout.saved_config(saved)) == settings.flat(now)
+
+
+def test_runs_of_before_keep_the_captioners_that_they_have():
+    saved = tiny.tiny_config().to_dict()
+    for key in ("decoder", "region_size", "end_token", "attention_regularisation"):
+        del saved["stream"][key]
+    del saved["eval"]["heldout_decoder"]
+    config = layout.saved_config(saved)
+    assert (config.stream.decoder, config.eval.heldout_decoder) == ("lstm", "lstm")
+    own = stages.held_out(config).to_dict()
+    assert layout.different_settings("stream", saved, config.to_dict()) == []
+    assert own["stream"]["decoder"] == "lstm"
 
 
 @pytest.mark.parametrize(
