@@ -28,6 +28,17 @@ def one_of(*choices: Any, default: Any = None) -> Rule:
     return Rule(default, allowed, lambda value: value in choices)
 
 
+def some_of(*choices: str) -> Rule:
+    """A text with some of some names, in any order with commas between; "" is none."""
+
+    def holds(value: str) -> bool:
+        names = value.split(",") if value else []
+        return len(set(names)) == len(names) and set(names) <= set(choices)
+
+    allowed = f"'' and {', '.join(choices)}, each once with commas between"
+    return Rule("", allowed, holds)
+
+
 def zero_or_more(default: float) -> Rule:
     """A number that may be zero."""
     return Rule(default, "numbers zero or more", lambda value: value >= 0)
