@@ -202,6 +202,7 @@ def _train(parts, name):
         create=trainer.create,
         seed=config.seed + stage.seed,
         train_step=trainer.train_step,
+        lazy=trainer.lazy,
         batches=_batches(own, stage.group),
         evaluated=f"{parts.dataset.choosing.name} images",
         **particulars,

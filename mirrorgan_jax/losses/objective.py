@@ -2,7 +2,13 @@
 
 from typing import NamedTuple
 
-from mirrorgan_jax.losses import adversarial, captioning, damsm
+from mirrorgan_jax.losses import (
+    adversarial,
+    augmentation,
+    captioning,
+    damsm,
+    penalties,
+)
 from mirrorgan_jax.parallel import constraints
 
 
@@ -19,6 +25,9 @@ class Weights(NamedTuple):
       gammas: (gamma1, gamma2, gamma3) of that loss.
       kl_weight: weight of the conditioning augmentation's KL term.
       end_token: the end of a caption is one more word of Eq. 8.
+      adversarial_loss: "bce" (Eq. 7 and 10) or "hinge".
+      gradient_penalty: "none", or a form of `penalties.gradient_penalty`.
+      penalty_weight: of that penalty in L_{D_i}.
     """
 
     adversarial_scale: float
@@ -30,6 +39,9 @@ class Weights(NamedTuple):
     gammas: tuple[float, ...]
     kl_weight: float
     end_token: bool = False
+    adversarial_loss: str = "bce"
+    gradient_penalty: str = "none"
+    penalty_weight: float = 0.0
 
     @classmethod
     def of(cls, gan, gammas, *, end_token=False):
@@ -44,10 +56,14 @@ class Weights(NamedTuple):
             gammas=gammas,
             kl_weight=gan["kl_weight"],
             end_token=end_token,
+            adversarial_loss=gan["adversarial_loss"],
+            gradient_penalty=gan["gradient_penalty"],
+            # One step in so many has it, and counts for all of them.
+            penalty_weight=gan["penalty_weight"] * gan["penalty_every"],
         )
 
 
-def discriminator_loss(module, variables, real, fake, sentence, weights):
+def discriminator_loss(module, variables, real, fake, sentence, weights, numbers):
     """L_{D_i} (Eq. 10).
 
     Args:
@@ -56,24 +72,40 @@ def discriminator_loss(module, variables, real, fake, sentence, weights):
       real, fake: [B, q, q, 3] images of its stage.
       sentence: [B, D].
       weights: `Weights`.
+      numbers: what `augmentation.draw` returns, {kind: {}} where nothing is changed.
 
     Returns:
       (loss, (unweighted terms, batch_stats)).
     """
+    real = augmentation.apply(real, numbers["real"])
+    fake = augmentation.apply(fake, numbers["fake"])
     logits, updated = module.apply(
         variables, real, fake, sentence,
         wrong_pairs=weights.wrong_pairs, train=True,
         method="pairs", mutable=["batch_stats"],
     )  # fmt: skip
     loss, terms = adversarial.discriminator_loss(
-        logits, weighting=weights.discriminator_weighting
+        logits,
+        weighting=weights.discriminator_weighting,
+        form=weights.adversarial_loss,
     )
+    if weights.gradient_penalty != "none":
+
+        def judge(images, sentences):
+            # Statistics have moved already, in `pairs`.
+            return sum(module.apply(variables, images, sentences, train=True))
+
+        terms["penalty"] = penalties.gradient_penalty(
+            judge, real, sentence, form=weights.gradient_penalty
+        )
+        loss += weights.penalty_weight * terms["penalty"]
     return loss, (terms, updated.get("batch_stats", {}))
 
 
 def generator_loss(
-    networks, weights, images, mu, logvar, discriminators, frozen, captions, scale=1.0
-):
+    networks, weights, images, mu, logvar, discriminators, frozen, captions, numbers,
+    scale=1.0, warmth=1.0,
+):  # fmt: skip
     """L_G = sum_i L_{G_i} + lambda L_stream (Eq. 9), DAMSM's loss and the KL term.
 
     Args:
@@ -85,8 +117,11 @@ def generator_loss(
       frozen: variables of STREAM ("stream") and of the image tower ("image"), each
         where its weight is not 0.
       captions: `models.stem.Captions`.
+      numbers: as `discriminator_loss` takes them; STREAM and the image tower see the
+        images as they are.
       scale: of the caption loss: 1 but for a part of a batch, whose captions may be
         longer or shorter than the others'.
+      warmth: share of lambda that the caption loss has.
 
     Returns:
       (loss, (unweighted terms, batch_stats of every D)).
@@ -98,11 +133,15 @@ def generator_loss(
         images, networks.discriminators.items(), strict=True
     ):
         (uncond, cond), updated = module.apply(
-            discriminators[name], image, captions.sentence,
+            discriminators[name], augmentation.apply(image, numbers["judged"]),
+            captions.sentence,
             train=True, mutable=["batch_stats"],
         )  # fmt: skip
         value = adversarial.generator_loss(
-            uncond, cond, scale=weights.adversarial_scale
+            uncond,
+            cond,
+            scale=weights.adversarial_scale,
+            form=weights.adversarial_loss,
         )
         total += value
         terms[f"G/adversarial_{name}"] = value
@@ -119,7 +158,7 @@ def generator_loss(
         value = scale * captioning.caption_loss(
             logits, tokens, length, reduction=weights.caption_reduction
         )
-        total += weights.lambda_stream * value
+        total += warmth * weights.lambda_stream * value
         terms["G/caption"] = value
 
     # [35], Eq. 3: words match regions of the last image, the sentence the whole.

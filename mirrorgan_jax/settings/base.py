@@ -13,7 +13,14 @@ from typing import Any
 import ml_collections
 
 from mirrorgan_jax.settings import checks, moved
-from mirrorgan_jax.settings.rules import below_one, devices, of, one_of, zero_or_more
+from mirrorgan_jax.settings.rules import (
+    below_one,
+    devices,
+    of,
+    one_of,
+    some_of,
+    zero_or_more,
+)
 
 PRESETS = ("paper", "reference")
 STAGES = ("stem", "stream", "gan")
@@ -181,10 +188,22 @@ _GAN = {
     "d_learning_rate": 2e-4,  # released code
     "adam_b1": below_one(0.5, zero=True),  # released code
     "adam_b2": below_one(0.999),  # released code
+    # Of both rates: linear_decay is CycleGAN's, to zero over the last share of steps.
+    "schedule": one_of("constant", "linear_decay"),
+    "decay_share": below_one(0.5),  # of the steps; CycleGAN
+    "adversarial_loss": one_of("bce", "hinge"),  # Eq. 7 and 10; hinge: SAGAN
     "adversarial_scale": 0.5,  # preset; factor of each term of Eq. 7
     "discriminator_weighting": one_of("half", "mean"),  # preset; half is Eq. 10
     "wrong_pairs": False,  # preset; image i with sentence i + 1 as a fake
+    # Of D at real images with their sentences: R1 (Mescheder et al. 2018) or MA-GP
+    # (DF-GAN); not with d_norm = batch.
+    "gradient_penalty": one_of("none", "r1", "ma_gp"),
+    "penalty_weight": 2.0,  # gamma of R1, k of MA-GP; DF-GAN's
+    "penalty_every": 16,  # steps; the weight counts as many times; StyleGAN2
+    # How images are changed before D sees them; DiffAugment.
+    "diff_augment": some_of("color", "translation", "cutout"),
     "lambda_stream": zero_or_more(20.0),  # preset; lambda of Eq. 9
+    "lambda_warmup": zero_or_more(0),  # steps over which it rises from 0; our own
     "caption_reduction": one_of("mean", "sum"),  # over words, Eq. 8
     # Of DAMSM in L_G; AttnGAN: 5 on CUB, 50 on COCO.
     "lambda_damsm": zero_or_more(0.0),

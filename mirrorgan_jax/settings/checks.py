@@ -137,6 +137,12 @@ def relation_problems(
     for key in ("pool_size", "kid_subset_size"):
         if config.eval[key] < 2:
             yield f"config.eval.{key} = {config.eval[key]}: allowed are 2 or more"
+    if gan.gradient_penalty != "none" and gan.d_norm == "batch":
+        yield (
+            f"config.gan.d_norm = 'batch': gan.gradient_penalty ="
+            f" {gan.gradient_penalty!r} needs 'spectral' or 'none', as batch norm makes"
+            " an image's gradient depend on the other images"
+        )
     contexts = ("word_attention", "sentence_attention", "condition_context")
     if gan.stages > 1 and not any(gan[key] for key in contexts):
         yield (

@@ -6,7 +6,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from mirrorgan_jax.losses import objective
+from mirrorgan_jax.losses import augmentation, objective
 from mirrorgan_jax.models import glam, resize
 from mirrorgan_jax.models import stem as stem_models
 from mirrorgan_jax.training import accumulation
@@ -86,13 +86,15 @@ def moving_average(ema, network, *, decay, batch_stats):
 class _Inputs(NamedTuple):
     """What one update, or one part of it, is made of: rows of the batch.
 
-    `caption_scale` is a scalar, 1 for a whole batch.
+    `numbers` are those of `augmentation.draw`; `caption_scale` is a scalar, 1 for a
+    whole batch.
     """
 
     real: Any
     captions: stem_models.Captions
     z: jax.Array
     eps: jax.Array
+    numbers: Any
     caption_scale: Any = 1.0
 
 
@@ -102,10 +104,12 @@ class _Passes(NamedTuple):
     Attributes:
       networks: `models.build.Networks`.
       weights: `objective.Weights`.
+      warmth: share of lambda_stream that the step has, a scalar.
     """
 
     networks: Any
     weights: objective.Weights
+    warmth: Any
 
     def generate(self, params, batch_stats, inputs):
         """((images, mu, logvar), batch_stats) of the generator in training mode."""
@@ -129,7 +133,7 @@ class _Passes(NamedTuple):
             def loss(params, module=module, network=network, real=real, fake=fake):
                 return objective.discriminator_loss(
                     module, network.variables(params), real, fake,
-                    inputs.captions.sentence, self.weights,
+                    inputs.captions.sentence, self.weights, inputs.numbers,
                 )  # fmt: skip
 
             (value, (terms, statistics[name])), grads[name] = jax.value_and_grad(
@@ -146,7 +150,8 @@ class _Passes(NamedTuple):
             return objective.generator_loss(
                 self.networks, self.weights, images, mu, logvar,
                 {name: network.variables() for name, network in discriminators.items()},
-                frozen, inputs.captions, inputs.caption_scale,
+                frozen, inputs.captions, inputs.numbers, inputs.caption_scale,
+                self.warmth,
             )  # fmt: skip
 
         (value, (terms, statistics)), cotangent = jax.value_and_grad(
@@ -237,8 +242,9 @@ def _in_parts(passes, optimizer, state, frozen, inputs, accumulate):
 
 
 def make_update(
-    networks, optimizers, weights, *, ema_decay, ema_batch_stats, accumulate=1
-):
+    networks, optimizers, weights, *,
+    ema_decay, ema_batch_stats, rate, warmth, accumulate=1,
+):  # fmt: skip
     """One GAN update from prepared inputs.
 
     Args:
@@ -247,21 +253,26 @@ def make_update(
       weights: `objective.Weights`.
       ema_decay: decay of the moving average, a step.
       ema_batch_stats: average the statistics too, or copy the raw network's.
+      rate: `rate(step)`, by which the optimisers' updates are multiplied.
+      warmth: `warmth(step)`, by which lambda_stream is.
       accumulate: parts of the batch that follow one another. Every mean is that over
         the whole batch, but batch norms see a part at a time, and wrong pairs and the
         DAMSM loss's negatives are formed within one.
 
     Returns:
-      `update(state, frozen, real, captions, z, eps) -> (state, metrics)`: `frozen` as
-      `make_train_step` has it, `real` a tuple of [B, q, q, 3] images in [-1, 1],
-      coarse to fine.
+      `update(state, frozen, real, captions, z, eps, numbers) -> (state, metrics)`:
+      `frozen` as `make_train_step` has it, `real` a tuple of [B, q, q, 3] images in
+      [-1, 1], coarse to fine, `numbers` of `augmentation.draw`.
     """
-    passes = _Passes(networks, weights)
 
-    def update(state, frozen, real, captions, z, eps):
-        inputs = _Inputs(real, captions, z, eps)
+    def update(state, frozen, real, captions, z, eps, numbers):
+        inputs = _Inputs(real, captions, z, eps, numbers)
+        passes = _Passes(networks, weights, warmth(state.step))
+        g_optimizer, d_optimizer = (
+            states.scaled(optimizers[name], rate(state.step)) for name in ("G", "D")
+        )
         if accumulate == 1:
-            results = _at_once(passes, optimizers["D"], state, frozen, inputs)
+            results = _at_once(passes, d_optimizer, state, frozen, inputs)
         else:
             rows = accumulation.split(inputs._replace(caption_scale=None), accumulate)
             scale = accumulate * accumulation.caption_weights(
@@ -270,11 +281,9 @@ def make_update(
                 reduction=weights.caption_reduction,
             )
             inputs = rows._replace(caption_scale=scale)
-            results = _in_parts(
-                passes, optimizers["D"], state, frozen, inputs, accumulate
-            )
+            results = _in_parts(passes, d_optimizer, state, frozen, inputs, accumulate)
         discriminators, grads, g_stats, metrics = results
-        generator = state.generator.updated(optimizers["G"], grads, g_stats)
+        generator = state.generator.updated(g_optimizer, grads, g_stats)
         state = state.replace(
             step=state.step + 1,
             generator=generator,
@@ -288,7 +297,11 @@ def make_update(
     return update
 
 
-def make_train_step(networks, update, *, sizes, z_dim, condition_dim):
+# Of the augmentations' key: 0 and 1 are those of `glam.noise`.
+_AUGMENTATION = 2
+
+
+def make_train_step(networks, update, *, sizes, z_dim, condition_dim, diff_augment):
     """The pure step `train_step(state, frozen, batch, key) -> (state, metrics)`.
 
     Args:
@@ -296,6 +309,7 @@ def make_train_step(networks, update, *, sizes, z_dim, condition_dim):
       update: what `make_update` returned.
       sizes: image sizes of the stages, coarse to fine.
       z_dim, condition_dim: Z and D'.
+      diff_augment: policy of `augmentation.draw`.
 
     Returns:
       The step; `frozen` is {"stem", "stream", "image"}: variables of the text encoder,
@@ -309,10 +323,11 @@ def make_train_step(networks, update, *, sizes, z_dim, condition_dim):
             batch["class_id"],
         )  # fmt: skip
         real = resize.pyramid(resize.from_uint8(batch["image"]), sizes)
-        z, eps = glam.noise(
-            jax.random.fold_in(key, state.step),
-            batch["tokens"].shape[0], z_dim, condition_dim,
-        )  # fmt: skip
-        return update(state, frozen, real, captions, z, eps)
+        key, rows = jax.random.fold_in(key, state.step), batch["tokens"].shape[0]
+        z, eps = glam.noise(key, rows, z_dim, condition_dim)
+        numbers = augmentation.draw(
+            jax.random.fold_in(key, _AUGMENTATION), rows, diff_augment
+        )
+        return update(state, frozen, real, captions, z, eps, numbers)
 
     return train_step

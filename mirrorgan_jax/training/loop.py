@@ -45,6 +45,7 @@ class Task:
       initial: function without arguments, called where nothing is saved yet.
       seed: of the initial state and of everything random in the step.
       train_step: pure `(state, frozen, batch, key) -> (state, metrics)`.
+      lazy: `states.Lazy`: which steps are another one; None: none.
       frozen: what the step reads and never changes.
       batches: `batches(start_step, rows)` yields this process's rows of batches.
       evaluated: what `evaluate` looks at, as it is said: "validation images".
@@ -65,6 +66,7 @@ class Task:
     frozen: Any = dataclasses.field(default_factory=dict)
     initial: Callable[[], tuple] = tuple
     sample: Callable[[Any, int], None] | None = None
+    lazy: states.Lazy | None = None
 
 
 def due(step, every, last):
@@ -73,7 +75,10 @@ def due(step, every, last):
 
 
 def _checked(task, first_step, pending):
-    """Means of the pending steps' metrics, refused where one is not finite."""
+    """Means of the pending steps' metrics, refused where one is not finite.
+
+    Each is over the steps that have it.
+    """
     rows = jax.device_get(pending)
     for offset, row in enumerate(rows):
         wrong = [name for name, value in row.items() if not np.isfinite(value)]
@@ -81,7 +86,11 @@ def _checked(task, first_step, pending):
             networks = sorted({name.partition("/")[0] for name in wrong})
             reason = f"network {', '.join(networks)} has {wrong[0]} = {row[wrong[0]]}"
             raise Diverged(task.name, first_step + offset, reason)
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {
+        name: float(np.mean([row[name] for row in rows if name in row]))
+        for name in names
+    }
 
 
 @jax.jit
@@ -236,7 +245,7 @@ def _train(keeper, state, start, mesh):
     task, log, clock = keeper.task, keeper.log, keeper.clock
     c, last = task.settings, task.settings.num_steps
     key = states.create(lambda: jax.random.key(task.seed), mesh)
-    compiled = None
+    program = None
     rows = meshes.local_rows(mesh, c.batch_size)
     batches = task.batches(start, rows)
     pending = []
@@ -245,15 +254,15 @@ def _train(keeper, state, start, mesh):
             keeper.make_up(state, start)
         for step in range(start + 1, last + 1):
             batch = meshes.global_batch(mesh, rows, next(batches), c.batch_size)
-            if compiled is None:
+            if program is None:
                 # Ahead of time: another shape or sharding is an error from here on,
                 # never a second compilation.
                 arrays = {"state": state, "frozen": task.frozen, "batch": batch}
                 hosts.say(f"{task.name}: arrays\n{meshes.table(arrays)}")
-                compiled = states.compile_step(
-                    task.train_step, state, task.frozen, batch, key, mesh
+                program = states.compile_steps(
+                    task.train_step, task.lazy, state, task.frozen, batch, key, mesh
                 )
-            state, metrics = compiled(state, task.frozen, batch, key)
+            state, metrics = program(step)(state, task.frozen, batch, key)
             pending.append(metrics)
             if len(pending) > 1:
                 # One step ahead is enough: the rate shown is that of the device.

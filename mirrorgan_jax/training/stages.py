@@ -24,11 +24,13 @@ class Trainer(NamedTuple):
         trunk after the key.
       train_step: `train_step(state, frozen, batch, key) -> (state, metrics)`.
       modules: {name: module}, for evaluation beside training.
+      lazy: `states.Lazy`; None where all steps are `train_step`.
     """
 
     create: Callable[..., Any]
     train_step: Callable[..., Any]
     modules: dict[str, Any]
+    lazy: states.Lazy | None = None
 
 
 def _peak(c, rate):
@@ -142,18 +144,37 @@ def gan(config, vocab_size, *, optimizers=None, modules=None):
         modules, optimizers, word_dim=stem_settings.word_dim, **noise
     )
     gammas = stem_settings.gamma1, stem_settings.gamma2, stem_settings.gamma3
-    update = gan_step.make_update(
-        modules,
-        optimizers,
-        objective.Weights.of(c, gammas, end_token=config.stream.end_token),
-        ema_decay=states.decay_of_half_life(c.ema_half_life, c.batch_size),
-        ema_batch_stats=c.ema_batch_stats,
-        accumulate=c.accumulate,
-    )
-    train_step = gan_step.make_train_step(
-        modules, update, sizes=configs.stage_sizes(c), **noise
-    )
-    return Trainer(create, train_step, modules._asdict())
+
+    def step(weights):
+        update = gan_step.make_update(
+            modules,
+            optimizers,
+            weights,
+            ema_decay=states.decay_of_half_life(c.ema_half_life, c.batch_size),
+            ema_batch_stats=c.ema_batch_stats,
+            rate=states.learning_rate(
+                1.0,
+                schedule=c.schedule,
+                num_steps=c.num_steps,
+                decay_share=c.decay_share,
+            ),
+            warmth=states.warm_up(c.lambda_warmup),
+            accumulate=c.accumulate,
+        )
+        return gan_step.make_train_step(
+            modules,
+            update,
+            sizes=configs.stage_sizes(c),
+            diff_augment=c.diff_augment,
+            **noise,
+        )
+
+    weights = objective.Weights.of(c, gammas, end_token=config.stream.end_token)
+    lazy = None
+    if weights.gradient_penalty != "none" and c.penalty_every > 1:
+        without = step(weights._replace(gradient_penalty="none"))
+        lazy = states.Lazy(c.penalty_every, without)
+    return Trainer(create, step(weights), modules._asdict(), lazy)
 
 
 def held_out(config):

@@ -1,6 +1,7 @@
 """Train states as pytrees, and their creation directly into their shardings."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -56,6 +57,21 @@ def weights(state):
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
+def scaled(optimizer, factor):
+    """`optimizer` with its updates multiplied; its state is the same.
+
+    Args:
+      optimizer: an optax transformation.
+      factor: scalar, such as the share of its learning rate that a step has.
+    """
+
+    def update(grads, state, params):
+        updates, state = optimizer.update(grads, state, params)
+        return jax.tree.map(lambda x: factor * x, updates), state
+
+    return optax.GradientTransformation(optimizer.init, update)
+
+
 def abstract(make, mesh, *args, shard_optimizer=False):
     """Shapes, dtypes and shardings of the state that `make(*args)` returns."""
     shapes = jax.eval_shape(make, *args)
@@ -83,6 +99,20 @@ def create(make, mesh, *args, shard_optimizer=False):
     return jax.jit(make, out_shardings=placed)(*args)
 
 
+class Lazy(NamedTuple):
+    """What a step has only every so often, chosen by its number on the host.
+
+    Not in the step: devices must not gather inside a branch.
+
+    Attributes:
+      every: step n is whole where this divides n, counted from 1.
+      otherwise: the pure step that the others are.
+    """
+
+    every: int
+    otherwise: Callable[..., Any]
+
+
 def compile_step(train_step, state, frozen, batch, key, mesh):
     """The step compiled for arrays of these shapes and shardings, `state` donated.
 
@@ -103,6 +133,24 @@ def compile_step(train_step, state, frozen, batch, key, mesh):
     )
     with jax.set_mesh(mesh):
         return jitted.lower(state, frozen, batch, key).compile()
+
+
+def compile_steps(train_step, lazy, *arrays):
+    """Every program of a stage, compiled.
+
+    Args:
+      train_step: pure `(state, frozen, batch, key) -> (state, metrics)`.
+      lazy: `Lazy`, or None where every step is `train_step`.
+      *arrays: state, frozen, batch, key and mesh, as `compile_step` takes them.
+
+    Returns:
+      `program(number)`: what `compile_step` returns, for a step's number from 1.
+    """
+    whole = compile_step(train_step, *arrays)
+    if lazy is None:
+        return lambda number: whole
+    otherwise = compile_step(lazy.otherwise, *arrays)
+    return lambda number: otherwise if number % lazy.every else whole
 
 
 def scaled_rate(rate, *, rule, batch_size, rule_batch):
@@ -129,17 +177,29 @@ def decay_of_half_life(images, batch_size):
     return 0.5 ** (batch_size / images)
 
 
-def learning_rate(peak, *, schedule, num_steps, steps_per_epoch=1, decay_per_epoch=1.0):
+def warm_up(steps):
+    """Schedule of what rises in equal parts to 1 over so many steps; 0: always 1."""
+    if not steps:
+        return optax.constant_schedule(1.0)
+    return lambda step: jnp.minimum(1.0, (step + 1) / steps)
+
+
+def learning_rate(
+    peak, *, schedule, num_steps,
+    steps_per_epoch=1, decay_per_epoch=1.0, decay_share=1.0,
+):  # fmt: skip
     """Learning rate of step n as an optax schedule.
 
     Args:
       peak: the largest rate.
       schedule: "constant"; "epoch_decay" multiplies by `decay_per_epoch` an epoch,
         down to a tenth of `peak` (AttnGAN's DAMSM pretraining); "one_cycle" warms
-        up over a tenth of the steps and decays to zero.
+        up over a tenth of the steps and decays to zero; "linear_decay" falls in
+        equal parts over the last steps, so that the one after the last would be zero.
       num_steps: steps of the stage.
       steps_per_epoch: steps of one pass over the training images.
       decay_per_epoch: factor of "epoch_decay".
+      decay_share: of the steps that are the last ones of "linear_decay".
 
     Raises:
       ValueError: an unknown schedule.
@@ -152,8 +212,12 @@ def learning_rate(peak, *, schedule, num_steps, steps_per_epoch=1, decay_per_epo
         )
     if schedule == "one_cycle":
         return optax.cosine_onecycle_schedule(max(num_steps, 1), peak, pct_start=0.1)
+    if schedule == "linear_decay":
+        falling = max(decay_share * num_steps, 1)
+        return lambda step: peak * jnp.minimum(1.0, (num_steps - step) / falling)
     raise ValueError(
-        f"schedule = {schedule!r}: allowed are constant, epoch_decay, one_cycle"
+        f"schedule = {schedule!r}: allowed are constant, epoch_decay, one_cycle,"
+        " linear_decay"
     )
 
 

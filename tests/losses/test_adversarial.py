@@ -41,6 +41,48 @@ def test_discriminator_loss_equals_equation(logits, weighting, wrong):
     )
 
 
+@pytest.mark.parametrize("weighting", ["half", "mean"])
+def test_hinge_loss_of_a_discriminator_and_its_slopes_equal_the_equation(
+    logits, weighting
+):
+    def loss(logits):
+        return adversarial.discriminator_loss(logits, weighting=weighting, form="hinge")
+
+    terms = {k: np.maximum(0, 1 - logits[k]).mean() for k in TERMS[:2]}
+    terms |= {k: np.maximum(0, 1 + logits[k]).mean() for k in TERMS[2:]}
+    factors = {k: 1 / 2 for k in TERMS}
+    if weighting == "mean":
+        factors = {k: 1 / 2 if k in TERMS[:2] else 1 / 3 for k in TERMS}
+    with jax.enable_x64(True):
+        (value, found), slopes = jax.value_and_grad(loss, has_aux=True)(logits)
+    np.testing.assert_allclose(value, sum(factors[k] * terms[k] for k in TERMS))
+    for k in TERMS:
+        np.testing.assert_allclose(found[k], terms[k])
+        sign = -1 if k in TERMS[:2] else 1
+        beyond = 1 + sign * logits[k] > 0
+        slope = sign * beyond * factors[k] / len(logits[k])
+        np.testing.assert_allclose(slopes[k], slope)
+    assert {*(logits["cond_fake"] > -1)} == {True, False}  # beyond the hinge and not
+
+
+def test_hinge_loss_of_the_generator_is_the_negative_logit(logits):
+    def loss(*pair):
+        return adversarial.generator_loss(*pair, scale=0.5, form="hinge")
+
+    pair = logits["fake"], logits["cond_fake"]
+    with jax.enable_x64(True):
+        value, slopes = jax.value_and_grad(loss, (0, 1))(*pair)
+    np.testing.assert_allclose(value, -0.5 * (pair[0].mean() + pair[1].mean()))
+    np.testing.assert_allclose(slopes, np.full((2, 4), -0.5 / 4))
+
+
+def test_unknown_form_is_refused(logits):
+    with pytest.raises(ValueError, match="'wgan': one of bce, hinge"):
+        adversarial.discriminator_loss(logits, weighting="half", form="wgan")
+    with pytest.raises(ValueError, match="'wgan': one of bce, hinge"):
+        adversarial.generator_loss(logits["fake"], logits["fake"], scale=1, form="wgan")
+
+
 def test_discriminator_loss_refuses_unknown_names(logits):
     with pytest.raises(ValueError, match="weighting"):
         adversarial.discriminator_loss(logits, weighting="sum")

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from mirrorgan_jax.losses import damsm, objective
-from mirrorgan_jax.models import build, stem
+from mirrorgan_jax.losses import augmentation, damsm, objective
+from mirrorgan_jax.models import build, discriminators, stem
 
 VOCAB, SIZES = 5, (4, 8)
 GAMMAS = (4.0, 5.0, 10.0)
+UNCHANGED = {kind: {} for kind in augmentation.KINDS}
 
 
 class Judge(nn.Module):
@@ -61,7 +62,17 @@ def inputs():
     return images, normal(3, 2), normal(3, 2), captions
 
 
-def loss_of(inputs, *, scale=1.0, **changes):
+def weights_of(**changes):
+    return objective.Weights(
+        **{
+            "adversarial_scale": 0.5, "discriminator_weighting": "half",
+            "wrong_pairs": True, "lambda_stream": 7.0, "caption_reduction": "mean",
+            "kl_weight": 3.0, "lambda_damsm": 2.0, "gammas": GAMMAS, **changes,
+        }
+    )  # fmt: skip
+
+
+def loss_of(inputs, *, numbers=UNCHANGED, scale=1.0, warmth=1.0, **changes):
     """((loss, terms), gradients of images, mu and logvar)."""
     images, mu, logvar, captions = inputs
     networks = build.Networks(
@@ -71,20 +82,14 @@ def loss_of(inputs, *, scale=1.0, **changes):
         discriminators={f"D{size}": Judge() for size in SIZES},
         image_encoder=Tower(),
     )
-    weights = objective.Weights(
-        **{
-            "adversarial_scale": 0.5, "discriminator_weighting": "half",
-            "wrong_pairs": True, "lambda_stream": 7.0, "caption_reduction": "mean",
-            "kl_weight": 3.0, "lambda_damsm": 2.0, "gammas": GAMMAS, **changes,
-        }
-    )  # fmt: skip
+    weights = weights_of(**changes)
 
     @jax.jit
     def gradient(*made):
         def loss(*made):
             return objective.generator_loss(
                 networks, weights, *made, dict.fromkeys(networks.discriminators, {}),
-                {"stream": {}, "image": {}}, captions, scale,
+                {"stream": {}, "image": {}}, captions, numbers, scale, warmth,
             )  # fmt: skip
 
         return jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(*made)
@@ -161,3 +166,79 @@ def test_end_of_a_caption_is_one_more_word_of_the_mirror(inputs):
 def test_terms_of_weight_zero_are_not_computed(inputs):
     _, terms, _ = loss_of(inputs, lambda_stream=0.0, lambda_damsm=0.0)
     assert set(terms) == {"G/adversarial_D4", "G/adversarial_D8", "G/kl"}
+
+
+def test_warmth_is_a_share_of_lambda_and_leaves_the_term(inputs):
+    _, cold_terms, (cold, _, _) = loss_of(inputs, warmth=0.25, lambda_stream=8.0)
+    _, terms, (whole, _, _) = loss_of(inputs, lambda_stream=2.0)
+    np.testing.assert_allclose(cold[1], whole[1], rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(cold_terms["G/caption"], terms["G/caption"], rtol=1e-6)
+
+
+def test_hinge_reaches_the_generator(inputs):
+    _, terms, _ = loss_of(inputs, adversarial_loss="hinge")
+    for size, image in zip(SIZES, inputs[0], strict=True):
+        mean = image.mean((1, 2, 3))
+        wanted = -0.5 * (mean.mean() + (mean * inputs[3].sentence[:, 0]).mean())
+        np.testing.assert_allclose(terms[f"G/adversarial_D{size}"], wanted, rtol=1e-5)
+
+
+def test_discriminators_alone_see_augmented_images(inputs):
+    numbers = augmentation.draw(jax.random.key(0), 3, "color")
+    _, plain, _ = loss_of(inputs)
+    _, terms, _ = loss_of(inputs, numbers=numbers)
+    changed = tuple(augmentation.apply(x, numbers["judged"]) for x in inputs[0])
+    _, wanted, _ = loss_of((changed, *inputs[1:]))
+    for size in SIZES:
+        name = f"G/adversarial_D{size}"
+        assert abs(terms[name] - plain[name]) > 1e-3
+        np.testing.assert_allclose(terms[name], wanted[name], rtol=1e-5)
+    for name in ("G/caption", "G/damsm"):
+        np.testing.assert_allclose(terms[name], plain[name], rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """`loss(real, fake, numbers, **changes)` of a small D, and two batches."""
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(2, 3, 8, 8, 3)).astype(np.float32)
+    sentence = rng.normal(size=(3, 5)).astype(np.float32)
+    module = discriminators.Discriminator(8, ndf=4, norm="spectral")
+    variables = module.init(jax.random.key(0), real, sentence, train=False)
+
+    def loss(real, fake, numbers=UNCHANGED, **changes):
+        return objective.discriminator_loss(
+            module, variables, real, fake, sentence, weights_of(**changes), numbers
+        )
+
+    return loss, real, fake
+
+
+def test_penalty_is_added_by_its_weight_and_moves_no_statistics(judged):
+    loss, real, fake = judged
+    plain, (terms, statistics) = loss(real, fake)
+    changes = {"gradient_penalty": "r1", "penalty_weight": 7.0}
+    value, (with_penalty, after) = loss(real, fake, **changes)
+    penalty = with_penalty.pop("penalty")
+    assert penalty > 1e-3 and with_penalty.keys() == terms.keys()
+    np.testing.assert_allclose(value, plain + 7 * penalty, rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, after, statistics)
+    # Of real images: others as fakes change nothing.
+    _, (again, _) = loss(real, -fake, **changes)
+    np.testing.assert_allclose(again["penalty"], penalty, rtol=1e-6)
+
+
+def test_wrong_pairs_show_their_real_images_augmentation(judged):
+    loss, real, fake = judged
+    numbers = augmentation.draw(jax.random.key(1), 3, "color,translation,cutout")
+    changes = {"gradient_penalty": "ma_gp", "penalty_weight": 1.0}
+    value, (terms, _) = loss(real, fake, numbers, **changes)
+    before = (
+        augmentation.apply(real, numbers["real"]),
+        augmentation.apply(fake, numbers["fake"]),
+    )
+    wanted, (wanted_terms, _) = loss(*before, **changes)
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
+    assert "cond_wrong" in terms
+    for name, term in wanted_terms.items():
+        np.testing.assert_allclose(terms[name], term, rtol=1e-5, err_msg=name)

@@ -15,7 +15,7 @@ import pytest
 from flax import linen as nn
 from support import parity
 
-from mirrorgan_jax.losses import objective
+from mirrorgan_jax.losses import augmentation, objective
 from mirrorgan_jax.models import build, discriminators, glam, stem, stream
 from mirrorgan_jax.training import gan_step, stem_step
 from mirrorgan_jax.training import state as states
@@ -117,9 +117,16 @@ def _run(fixture):
     optimizers = {"G": adam, "D": adam}
     update = jax.jit(
         gan_step.make_update(
-            networks, optimizers, WEIGHTS, ema_decay=0.999, ema_batch_stats=False
+            networks,
+            optimizers,
+            WEIGHTS,
+            ema_decay=0.999,
+            ema_batch_stats=False,
+            rate=optax.constant_schedule(1.0),
+            warmth=optax.constant_schedule(1.0),
         )
     )
+    unchanged = {kind: {} for kind in augmentation.KINDS}
     state = _initial_state(fixture, adam)
     text = names.to_tree(fixture.state("text.", dtype=DTYPE), names.text_encoder())
     frozen = {"stream": _stream(fixture)}
@@ -132,7 +139,7 @@ def _run(fixture):
             for i in range(3)
         )
         noise = (fixture[f"in/{n}_step{step}"].astype(DTYPE) for n in ("z", "eps"))
-        state, metrics = update(state, frozen, real, captions, *noise)
+        state, metrics = update(state, frozen, real, captions, *noise, unchanged)
         yield state, metrics
 
 

@@ -111,6 +111,11 @@ def test_step_of_a_stream_that_looks_at_regions_equals_one(eight_devices, mesh, 
     assert_equal_steps(found, f"{stage} that looks {mesh}", compared=1)
 
 
+def test_step_with_every_switch_equals_one(eight_devices):
+    # A gradient of a gradient, and images that are moved along split rows.
+    assert_equal_steps(eight_devices, "switches")
+
+
 def test_sharded_optimizer_holds_a_part_and_changes_nothing(eight_devices):
     found = eight_devices["sharded_optimizer"]
     assert found["share"] < 0.2  # an eighth, and what eight does not divide

@@ -34,6 +34,13 @@ def test_presets_differ_exactly_where_the_paper_and_its_code_do():
     assert paper["gan.kl_weight"] == 1.0
 
 
+@pytest.mark.parametrize("preset", configs.PRESETS)
+def test_switches_of_other_papers_are_off_in_both_presets(preset):
+    gan = configs.base_config(preset).gan
+    assert (gan.adversarial_loss, gan.gradient_penalty) == ("bce", "none")
+    assert (gan.diff_augment, gan.schedule, gan.lambda_warmup) == ("", "constant", 0)
+
+
 def test_unknown_preset_is_refused():
     with pytest.raises(ValueError, match="'papr'.*paper, reference"):
         configs.base_config("papr")
@@ -201,6 +208,16 @@ WRONG = {
     "subsets": ({"eval.kid_subset_size": 1}, "eval.kid_subset_size = 1", "2 or more"),
     "repeats": ({"eval.repeats": 0}, "eval.repeats = 0", "above zero"),
     "floor": ({"eval.mirror_floor": 1.0}, "eval.mirror_floor = 1.0", "below 1"),
+    "penalty through batch norm": (
+        {"gan.gradient_penalty": "r1"},
+        "gan.d_norm = 'batch'",
+        "'spectral' or 'none'",
+    ),
+    "augmentation": (
+        {"gan.diff_augment": "color,flip"},
+        "gan.diff_augment = 'color,flip'",
+        "color, translation, cutout",
+    ),
     "blind stages": (
         {"gan.word_attention": False, "gan.sentence_attention": False},
         "gan.word_attention = False",
@@ -228,6 +245,7 @@ WRONG = {
             "eval.heldout_decoder": "lstm",
             "stream.decoder": "attention",
         },
+        tiny.SWITCHES,
     ],
 )
 def test_unusual_settings_are_allowed(changes):
@@ -276,6 +294,7 @@ def test_every_key_refuses_what_it_may_not_be(key):
         (rules.below_one(0.5, zero=True), (0, 0.999), (1, -0.1)),
         (rules.devices(-1), (-1, 1, 8), (0, -2)),
         (rules.one_of("a", "b"), ("a", "b"), ("c", "")),
+        (rules.some_of("a", "b"), ("", "a", "b,a"), ("c", "a,c", "a,a", "a,", "a b")),
         (True, (True, False), ()),
         ("", ("anything",), ()),
     ],

@@ -36,7 +36,9 @@ OPTIMIZERS = {
 
 
 @functools.cache
-def trainer(preset, stage, batch_size=ROWS, lambda_damsm=0.0, decoder="lstm"):
+def trainer(
+    preset, stage, batch_size=ROWS, lambda_damsm=0.0, decoder="lstm", switches=False
+):
     """(configuration, trainer) of a stage."""
     changes = {
         f"{stage}.batch_size": batch_size,
@@ -44,6 +46,7 @@ def trainer(preset, stage, batch_size=ROWS, lambda_damsm=0.0, decoder="lstm"):
         "gan.lambda_damsm": lambda_damsm,
         "stream.decoder": decoder,
         "stream.end_token": decoder != "lstm",
+        **(tiny.SWITCHES if switches else {}),
     }
     config = tiny.tiny_config(preset, **changes)
     return config, getattr(tiny, stage)(config, OPTIMIZERS[stage])
@@ -51,11 +54,13 @@ def trainer(preset, stage, batch_size=ROWS, lambda_damsm=0.0, decoder="lstm"):
 
 def steps(
     preset, stage, mesh, *,
-    count=STEPS, batch_size=ROWS, lambda_damsm=0.0, decoder="lstm",
+    count=STEPS, batch_size=ROWS, lambda_damsm=0.0, decoder="lstm", switches=False,
     shard_optimizer=False,
 ):  # fmt: skip
     """States and metrics after the first and the last of the steps, on a mesh."""
-    config, functions = trainer(preset, stage, batch_size, lambda_damsm, decoder)
+    config, functions = trainer(
+        preset, stage, batch_size, lambda_damsm, decoder, switches
+    )
     rows = meshes.local_rows(mesh, batch_size)
     create = functools.partial(
         states.create, functions.create, shard_optimizer=shard_optimizer
@@ -207,6 +212,9 @@ def main():
                 found["difference"][f"{preset} {stage} {tuple(shape)}"] = differences(
                     preset, stage, shape, expected
                 )
+    switches = {"count": 2, "switches": True}
+    expected, _ = steps("paper", "gan", one, **switches)
+    found["switches"] = differences("paper", "gan", (2, 4), expected, **switches)
     few = {stage: {"batch_size": FEW_ROWS} for stage in OPTIMIZERS}
     # One step: after some, its gradients meet such a rounding for most seeds.
     few["gan with DAMSM"] = {**few["gan"], "lambda_damsm": 2.0, "count": 1}

@@ -10,6 +10,12 @@ from support import tiny_config as tiny_configs
 from mirrorgan_jax.training import stages, stream_step
 
 VOCAB = 30
+# Every switch of the GAN's step that is off in both presets.
+SWITCHES = {
+    "gan.schedule": "linear_decay", "gan.adversarial_loss": "hinge",
+    "gan.d_norm": "spectral", "gan.gradient_penalty": "ma_gp", "gan.penalty_every": 2,
+    "gan.diff_augment": "color,translation,cutout", "gan.lambda_warmup": 4,
+}  # fmt: skip
 
 
 class Trainer(NamedTuple):

@@ -17,6 +17,7 @@ from support import command, tiny
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.training import loop
+from mirrorgan_jax.training import state as states
 from mirrorgan_jax.workdir import checkpoints as checkpoint
 from mirrorgan_jax.workdir import layout
 
@@ -176,6 +177,57 @@ def test_resume_equals_the_uninterrupted_run(tmp_path, whole, at):
     assert seen["pretrained"] == (first == 0)
     command.assert_same_checkpoint(whole, tmp_path, "gan")
     assert rows(tmp_path) == rows(whole)
+
+
+def whole_step(state, frozen, batch, key):
+    """`train_step` with something that only every third step has."""
+    state, metrics = train_step(state, frozen, batch, key)
+    params = {"w": 0.5 * state.params["w"]}
+    return state.replace(params=params), {**metrics, "W/penalty": metrics["W/batch"]}
+
+
+LAZY = {"train_step": whole_step, "lazy": states.Lazy(3, train_step)}
+
+
+@pytest.fixture(scope="module")
+def lazy_run(tmp_path_factory):
+    """Workdir of an uninterrupted run whose every third step is another one."""
+    workdir = tmp_path_factory.mktemp("lazy")
+    train(workdir, **LAZY)
+    return workdir
+
+
+def test_lazy_step_is_every_third_of_the_run(lazy_run):
+    found = rows(lazy_run)
+    assert [row["step"] for row in found if "W/penalty" in row] == [3, 6, 9]
+    w = create(jax.random.key(3), jnp.ones(3)).params["w"]
+    state = State(jnp.zeros((), jnp.int32), {"w": w}, {"w": w})
+    for step, batch in zip(range(1, STEPS + 1), batches(0, slice(None)), strict=False):
+        function = train_step if step % 3 else whole_step
+        state, _ = function(state, {"shift": 0.5}, batch, jax.random.key(3))
+    saved = command.saved(lazy_run, "gan")["state/params/w"]
+    np.testing.assert_allclose(saved, state.params["w"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("at", [2, 3, 4, 8])
+def test_resume_goes_on_within_the_cycle_of_a_lazy_step(tmp_path, lazy_run, at):
+    with pytest.raises(Crash):
+        train(tmp_path, batches=crashing(crash, at), **LAZY)
+    train(tmp_path, **LAZY)
+    command.assert_same_checkpoint(lazy_run, tmp_path, "gan")
+    assert rows(tmp_path) == rows(lazy_run)
+
+
+def test_metrics_of_some_steps_are_means_over_these(tmp_path, lazy_run):
+    few = {"log_every_steps": 5, "checkpoint_every_steps": 5, "eval_every_steps": 5}
+    train(tmp_path, settings(**few), **LAZY)
+    each = [row.get("W/penalty") for row in rows(lazy_run)]
+    first, second = rows(tmp_path)
+    assert first["W/penalty"] == pytest.approx(each[2])
+    assert second["W/penalty"] == pytest.approx((each[5] + each[8]) / 2)
+    config = settings(num_steps=2, **{k: 2 for k in few})
+    train(tmp_path / "short", config, **LAZY)
+    assert "W/penalty" not in rows(tmp_path / "short")[0]
 
 
 def test_events_show_no_step_twice(tmp_path, monkeypatch):

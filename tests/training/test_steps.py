@@ -133,11 +133,14 @@ def test_pretraining_steps_compile_once_and_change_every_leaf(stage):
     assert after.step == 3
 
 
-@pytest.mark.parametrize("stage", ["stem", "stream", "gan"])
-def test_no_step_branches(stage):
+@pytest.mark.parametrize(
+    ("stage", "switches"),
+    [("stem", {}), ("stream", {}), ("gan", {}), ("gan", tiny.SWITCHES)],
+)
+def test_no_step_branches(stage, switches):
     # Devices that gather inside a branch (`jnp.diagonal` has one) and beside it may do
     # so in different orders, and then wait for each other for ever.
-    config = tiny.tiny_config(**{"gan.lambda_damsm": 2.0})
+    config = tiny.tiny_config(**{"gan.lambda_damsm": 2.0}, **switches)
     train_step, arguments = tiny.abstract_step(config, stage)
     program = str(jax.make_jaxpr(train_step)(*arguments))
     assert "dot_general[" in program and "cond[" not in program
@@ -271,6 +274,7 @@ def test_stem_learning_rate_follows_the_runs_step_not_adams():
         ("constant", {0: 1.0, 50: 1.0, 99: 1.0}),
         ("epoch_decay", {0: 1.0, 9: 1.0, 10: 0.5, 29: 0.25, 30: 0.125, 40: 0.1}),
         ("one_cycle", {10: 1.0, 100: 0.0}),
+        ("linear_decay", {0: 1.0, 75: 1.0, 80: 0.8, 99: 0.04, 100: 0.0}),
     ],
 )
 def test_learning_rate_of_a_step(schedule, expected):
@@ -280,9 +284,29 @@ def test_learning_rate_of_a_step(schedule, expected):
         num_steps=100,
         steps_per_epoch=10,
         decay_per_epoch=0.5,
+        decay_share=0.25,
     )
     for step, value in expected.items():
         assert float(rate(step)) == pytest.approx(value, abs=1e-4)
+
+
+def test_warm_up_rises_in_equal_parts():
+    rising, at_once = states.warm_up(4), states.warm_up(0)
+    shares = [float(rising(jnp.int32(step))) for step in (0, 1, 3, 4, 100)]
+    assert shares == [0.25, 0.5, 1.0, 1.0, 1.0]
+    assert float(at_once(0)) == 1.0
+
+
+def test_scaled_optimizer_has_the_state_of_the_other():
+    adam = optax.adam(1e-2)
+    half = states.scaled(adam, 0.5)
+    params, grads = {"w": jnp.ones(3)}, {"w": jnp.array([1.0, -2.0, 3.0])}
+    (whole, after), (other, same) = (
+        optimizer.update(grads, optimizer.init(params), params)
+        for optimizer in (adam, half)
+    )
+    np.testing.assert_allclose(other["w"], 0.5 * whole["w"], rtol=1e-6)
+    assert not tiny.changed(after, same)
 
 
 def test_unknown_schedule_is_refused():
