@@ -100,7 +100,11 @@ class Evaluator:
         yield len(order), {name: values[order] for name, values in batch.items()}
 
     def _probed(self, wanted, images, others):
-        batch = {"tokens": self.protocol.tokens[: len(images)]}
+        count = len(images)
+        batch = {
+            "tokens": self.protocol.tokens[:count],
+            "length": self.protocol.length[:count],
+        }
         if others is not None:
             batch["other_tokens"] = others
         return {
@@ -113,6 +117,8 @@ class Evaluator:
 
 class Captioner:
     """Says and expects the colour of the large rectangle that it sees, twice."""
+
+    end_token = False
 
     def apply(self, variables, images, tokens, method="", train=False):
         del train
@@ -340,7 +346,12 @@ def test_what_is_evaluated_is_the_average_not_the_raw_generator(tmp_path, monkey
     monkeypatch.setattr(evaluate.quick, "make_evaluator", lambda *args, **more: None)
     with pytest.raises(Stop):
         evaluate.run(
-            config, None, meshes.create_mesh(), tmp_path, captioners={}, classifier=None
+            config,
+            types.SimpleNamespace(test=None),
+            meshes.create_mesh(),
+            tmp_path,
+            captioners={},
+            classifier=None,
         )
     np.testing.assert_array_equal(seen, [[2, 2, 2]])
 
