@@ -118,7 +118,7 @@ class Evaluator:
 class Captioner:
     """Says and expects the colour of the large rectangle that it sees, twice."""
 
-    end_token = False
+    end_token = True  # after two words
 
     def apply(self, variables, images, tokens, method="", train=False):
         del train
