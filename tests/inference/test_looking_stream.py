@@ -21,28 +21,33 @@ def model(tmp_path_factory):
 
 
 def ending(model, *, likely):
-    """The model with another bias of its end token; nothing is compiled anew."""
-    params = model._stream["params"]
-    linear = params["decoder"]["linear"]
-    linear = {**linear, "bias": linear["bias"].at[0].set(likely)}
-    params = {**params, "decoder": {**params["decoder"], "linear": linear}}
-    model._stream = {**model._stream, "params": params}
-    return model
+    """The model with another bias of its end token."""
+    config, mesh = model.config, meshes.create_mesh()
+    found = layout.load_stream(config, model.workdir, mesh)
+    bias = found["params"]["decoder"]["linear"]["bias"]
+    found["params"]["decoder"]["linear"]["bias"] = bias.at[0].set(likely)
+    return api.Model(
+        config, random_runs.WORDS, model.workdir, step=model.step, stream=found,
+        stem=layout.load_stem(config, model.workdir, mesh)["text"],
+        generator=layout.load_generator(config, model.workdir, mesh)[1], mesh=mesh,
+    )  # fmt: skip
 
 
 def test_redescriptions_end_by_themselves(model):
     images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
-    never = ending(model, likely=-1e3).redescribe(images, 10)
-    assert [len(text.split()) for text in never] == [10, 10]
-    # What is shown beside a caption is not cut at the caption's length.
-    shown = [words for words, _ in figures.redescribed(model, images, CAPTIONS)]
-    assert [len(words) for words in shown] == [10, 10]
-    assert model.redescribe(images, [3, 10]) == [
-        " ".join(never[0].split()[:3]),
-        never[1],
+    never = ending(model, likely=-1e3)
+    texts = never.redescribe(images, 10)
+    assert [len(text.split()) for text in texts] == [10, 10]
+    assert never.redescribe(images, [3, 10]) == [
+        " ".join(texts[0].split()[:3]),
+        texts[1],
     ]
-    assert ending(model, likely=1e3).redescribe(images, 10) == ["", ""]
-    ((words, score), _) = figures.redescribed(model, images, CAPTIONS)
+    # What is shown beside a caption is not cut at the caption's length.
+    shown = [words for words, _ in figures.redescribed(never, images, CAPTIONS)]
+    assert [len(words) for words in shown] == [10, 10]
+    at_once = ending(model, likely=1e3)
+    assert at_once.redescribe(images, 10) == ["", ""]
+    ((words, score), _) = figures.redescribed(at_once, images, CAPTIONS)
     assert words == [] and "nats a word" in score
 
 
