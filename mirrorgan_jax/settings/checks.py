@@ -15,7 +15,7 @@ def value_problems(
 
     Args:
       config: the resolved configuration.
-      keys: what each may be, in groups: `settings.base.KEYS`.
+      keys: what each may be, in groups: `settings.keys.KEYS`.
       prefix: of the keys' names.
     """
     for key, value in keys.items():
