@@ -4,8 +4,8 @@ Command:  mirrorgan train --config=toybirds
 Hardware: 2 CPU cores
 Cost:     about 12 minutes
 Expected: R-precision top-1 about 60 % generated, 72 % real, measured with all 150
-          species in training, of which 15 are now held out to choose by; attribute
-          accuracy of what is asked not yet measured
+          species in training, of which 15 are now held out to choose by, and with
+          stream.decoder = lstm; attribute accuracy of what is asked not yet measured
 """
 
 from mirrorgan_jax.settings import recipes, variants

@@ -7,7 +7,8 @@ Cost:     about 10 minutes beside other work, 4 of them STEM, STREAM and the
           held-out captioner, which the rows of a table share
 Expected: R-precision top-1 43 % generated, 73 % real; Inception Score 4.5 (real 6.3)
           through the toybirds classifier; three seeds in the README, with all 150
-          species in training, of which 15 are now held out to choose by
+          species in training, of which 15 are now held out to choose by, and with
+          stream.decoder = lstm
 """
 
 from mirrorgan_jax.settings import recipes, variants

@@ -55,9 +55,13 @@ def toybirds(config: ml_collections.ConfigDict, *, image_size: int) -> None:
     c.stem.learning_rate = 4e-3
     c.stem.eval_every_steps = c.stem.checkpoint_every_steps = 650
 
+    c.stream.decoder = "attention"
+    c.stream.end_token = True
+    # Captions have fewer words than the map has regions, most of them background.
+    c.stream.attention_regularisation = 0.0
     c.stream.hidden_dim = 128
     c.stream.num_steps = 1600
-    c.stream.learning_rate = 2e-3
+    c.stream.learning_rate = 4e-3
     c.stream.gate_margin = 0.1
     c.stream.eval_every_steps = c.stream.checkpoint_every_steps = 800
 
