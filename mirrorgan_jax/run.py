@@ -19,6 +19,7 @@ from mirrorgan_jax.metrics import classifier as classifiers
 from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
+from mirrorgan_jax.settings import advice
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.training import loop, stages, stream_step
 from mirrorgan_jax.training import state as states
@@ -138,6 +139,9 @@ def run(config, workdir, wanted):
     data.check(config.data)
     _check_prerequisites(config, workdir, wanted)
     hosts.say(f"configuration:\n{config}\nworkdir: {workdir}")
+    changed = advice.preset_departures(config)
+    if changed:
+        hosts.say(changed)
 
     # 2. Data.
     dataset = load_data(config)

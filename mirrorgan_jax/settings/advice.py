@@ -1,11 +1,34 @@
-"""What a small data set should be told before a run of it starts."""
+"""What a person should be told of a configuration before a run of it starts."""
 
 from collections.abc import Iterator
 
 import ml_collections
 
+from mirrorgan_jax.settings import base as configs
+
 # Pictures below which a GAN from scratch learns its training pictures by heart.
 SMALL = 1000
+
+
+def preset_departures(config: ml_collections.ConfigDict) -> str | None:
+    """A sentence on the preset's keys that file, variant or flags have changed.
+
+    Args:
+      config: the resolved configuration.
+    """
+    column = 1 + configs.PRESETS.index(config.preset)
+    changed = []
+    for row in configs.PRESET_KEYS:
+        group, key = row[0].split(".")
+        now, was = config[group][key], row[column]
+        if now != was:
+            changed.append(f"{row[0]} = {now} ({was})")
+    if not changed:
+        return None
+    return (
+        f"preset {config.preset}, but the file, variant or flags that come after it"
+        f" decide {', '.join(changed)}"
+    )
 
 
 def small_set(

@@ -18,7 +18,7 @@ from mirrorgan_jax.settings.rules import of
 STAGES = ("stem", "stream", "gan")
 
 # The keys in which the presets differ: key, paper, reference.
-_PRESET_KEYS = (
+PRESET_KEYS = (
     ("gan.sentence_conv", False, True),
     ("gan.adversarial_scale", 0.5, 1.0),
     ("gan.discriminator_weighting", "half", "mean"),
@@ -55,7 +55,7 @@ def base_config(preset: str = "paper") -> ml_collections.ConfigDict:
         raise ValueError(f"preset = {preset!r}: allowed are {', '.join(PRESETS)}")
     config = _defaults(KEYS)
     config.preset = preset
-    for key, *values in _PRESET_KEYS:
+    for key, *values in PRESET_KEYS:
         group, name = key.split(".")
         config[group][name] = values[PRESETS.index(preset)]
     return config

@@ -9,6 +9,33 @@ from mirrorgan_jax.settings import advice
 from mirrorgan_jax.settings import base as configs
 
 
+@pytest.mark.parametrize(
+    ("name", "preset", "changed"),
+    [
+        ("cub", "paper", None),
+        ("cub", "reference", None),
+        ("cub", "paper,mirrorgan", None),
+        ("cub", "reference,mirrorgan", "gan.lambda_stream = 20.0 (10.0)"),
+        ("cub", "reference,lambda_10", None),
+        (
+            "cub",
+            "stackgan_pp",
+            "gan.adversarial_scale = 1.0 (0.5), gan.lambda_stream = 0.0 (20.0)",
+        ),
+        (
+            "toybirds",
+            "paper",
+            "gan.wrong_pairs = True (False), stream.input_norm = raw (imagenet)",
+        ),
+    ],
+)
+def test_what_is_decided_after_the_preset_is_said(name, preset, changed):
+    config = settings.load(CONFIGS / f"{name}.py").get_config(preset)
+    said = advice.preset_departures(config)
+    begin = "but the file, variant or flags that come after it decide "
+    assert said == (changed and f"preset {config.preset}, {begin}{changed}")
+
+
 def advised(name, train, test):
     config = settings.load(CONFIGS / f"{name}.py").get_config()
     return config, [*advice.small_set(config, train=train, test=test)]
