@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the environment and runs the tests: 13 minutes on 2 CPU cores. --quick leaves out
+# Makes the environment and runs the tests: 12 minutes on 2 CPU cores. --quick leaves out
 # what takes long or starts processes: 2 minutes. Other arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
