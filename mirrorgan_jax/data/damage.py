@@ -52,7 +52,7 @@ class Called:
     def _call(self, *arguments):
         try:
             return self._function(*arguments)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             self._raised = self._raised or error  # Others may follow it.
             raise
 

@@ -158,7 +158,9 @@ def crop_resized(
 ) -> tf.Tensor:
     """Shorter side to S * 76/64 as Pillow does it, then a crop of S x S.
 
-    Resize and crop are one operation, so only the pixels of the crop are computed.
+    The centre crop is one operation with the resize, so that only its pixels are
+    computed. A drawn one has the very bits that a picture kept resized has there: where
+    a training picture comes from must not show in what is trained.
 
     Args:
       image: [H, W, 3] uint8.
@@ -172,10 +174,10 @@ def crop_resized(
     scaled = _scaled(image, image_size)
     room = scaled - image_size
     if draw is None:
-        offset = room // 2
-    else:
-        offset = tf.math.floormod(draw[::-1], room + 1)
-    return _window(image, [image_size, image_size], scaled, offset)
+        return _window(image, [image_size, image_size], scaled, room // 2)
+    top, left = tf.unstack(tf.math.floormod(draw[::-1], room + 1))
+    picture = resize(image, image_size)
+    return picture[top : top + image_size, left : left + image_size]
 
 
 def resize(image: tf.Tensor, image_size: int) -> tf.Tensor:

@@ -117,11 +117,10 @@ def test_rows_of_processes_join_to_the_global_batch(data, path, parts):
             _assert_equal(part, {key: value[rows] for key, value in batch.items()})
 
 
-def test_kept_and_decoded_pictures_agree_within_one_grey_level(data):
-    decoded = _take(data.train, 5, cache_mib=0)
-    for a, b in zip(_take(data.train, 5), decoded, strict=True):
-        difference = a.pop("image").astype(int) - b.pop("image").astype(int)
-        assert np.abs(difference).max() <= 1
+def test_kept_and_decoded_pictures_are_the_same_bits(data):
+    # Free disk decides between them, and may be another after a resume.
+    decoded = _take(data.train, 50, cache_mib=0)
+    for a, b in zip(_take(data.train, 50), decoded, strict=True):
         _assert_equal(a, b)
 
 
@@ -134,7 +133,7 @@ def test_boxes_crop_photographs_and_not_drawn_birds(data):
     cropped = _take(split, 1)[0]["image"]
     assert np.abs(whole.astype(int) - cropped).mean() > 10
     decoded = _take(split, 1, cache_mib=0)[0]["image"]
-    assert np.abs(decoded.astype(int) - cropped).max() <= 1
+    np.testing.assert_array_equal(decoded, cropped)
 
 
 def test_split_cannot_be_changed(data):
@@ -183,6 +182,16 @@ def test_kept_pictures_are_in_a_file_that_nobody_sees_and_that_goes(data):
     del batches, split
     gc.collect()
     assert len(_open_files(data.train.directory)) == before[1]
+
+
+def test_a_disk_that_fails_under_kept_pictures_is_said_as_it_was(data, monkeypatch):
+    def broken(self, index, top, count):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(resized.Resized, "rows", broken)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        _take(dataclasses.replace(data.train), 1)
+    assert caught.value.errno == errno.EIO
 
 
 def test_kept_pictures_of_any_sizes_are_read_as_they_were_written(tmp_path):
