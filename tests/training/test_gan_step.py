@@ -12,20 +12,38 @@ from support import tiny
 from mirrorgan_jax.training import stages
 
 
+def started(**changes):
+    """`step(state)` of a tiny configuration, and its first state."""
+    config = tiny.tiny_config(**changes)
+    trainer, batch = tiny.gan(config), tiny.batch(config, "gan")
+    step = jax.jit(trainer.train_step)
+    state = jax.jit(trainer.create)(jax.random.key(1))
+    return lambda state: step(state, trainer.frozen, batch, jax.random.key(0)), state
+
+
+def moved(before, after):
+    """{network: the farthest that one of its parameters has moved}."""
+    old, new = (
+        {"generator": state.generator, **state.discriminators}
+        for state in (before, after)
+    )
+    found = {}
+    for name in old:
+        a, b = tiny.leaves(old[name].params), tiny.leaves(new[name].params)
+        found[name] = max(np.abs(b[key] - a[key]).max() for key in a)
+    return found
+
+
 @functools.cache
 def compiled():
     """`step(state)` and the state that it starts from."""
-    config = tiny.tiny_config(
+    return started(
         **{
             "gan.g_learning_rate": 1e-3, "gan.d_learning_rate": 4e-3,
             "gan.kl_weight": 3.0, "gan.lambda_stream": 7.0,
             "gan.adam_b1": 0.3, "gan.adam_b2": 0.8,
         }
     )  # fmt: skip
-    trainer, batch = tiny.gan(config), tiny.batch(config, "gan")
-    step = jax.jit(trainer.train_step)
-    state = jax.jit(trainer.create)(jax.random.key(1))
-    return lambda state: step(state, trainer.frozen, batch, jax.random.key(0)), state
 
 
 @pytest.mark.full
@@ -33,15 +51,9 @@ def test_generator_and_discriminators_learn_with_their_own_rates():
     step, before = compiled()
     after, _ = step(before)
     rates = {"generator": 1e-3, "D16": 4e-3, "D32": 4e-3}
-    networks = [
-        {"generator": state.generator, **state.discriminators}
-        for state in (before, after)
-    ]
-    for name, rate in rates.items():
-        old, new = (tiny.leaves(network[name].params) for network in networks)
+    for name, distance in moved(before, after).items():
         # Adam's first step is the rate wherever the gradient is not tiny.
-        moved = max(np.abs(new[key] - old[key]).max() for key in old)
-        assert moved == pytest.approx(rate, rel=1e-2), name
+        assert distance == pytest.approx(rates[name], rel=1e-2), name
 
 
 @pytest.mark.full
@@ -103,33 +115,23 @@ def switched():
 
     The latter is after 90 of 100 steps, its Adam as at the start.
     """
-    config = tiny.tiny_config(
+    step, state = started(
         **{
             "gan.schedule": "linear_decay", "gan.decay_share": 0.4,
             "gan.num_steps": 100, "gan.lambda_warmup": 182,
             "gan.g_learning_rate": 1e-3, "gan.d_learning_rate": 4e-3,
         }
     )  # fmt: skip
-    trainer, batch = tiny.gan(config), tiny.batch(config, "gan")
-    step = jax.jit(trainer.train_step)
-    state = jax.jit(trainer.create)(jax.random.key(1))
-    state = state.replace(step=jnp.int32(90))
-    return lambda state: step(state, trainer.frozen, batch, jax.random.key(0)), state
+    return step, state.replace(step=jnp.int32(90))
 
 
 def test_both_rates_follow_the_schedule_by_the_runs_step():
     step, before = switched()
     after, _ = step(before)
     rates = {"generator": 1e-3, "D16": 4e-3, "D32": 4e-3}
-    networks = [
-        {"generator": state.generator, **state.discriminators}
-        for state in (before, after)
-    ]
-    for name, rate in rates.items():
-        old, new = (tiny.leaves(network[name].params) for network in networks)
-        moved = max(np.abs(new[key] - old[key]).max() for key in old)
+    for name, distance in moved(before, after).items():
         # Ten of the forty last steps are left.
-        assert moved == pytest.approx(rate / 4, rel=1e-2), name
+        assert distance == pytest.approx(rates[name] / 4, rel=1e-2), name
 
 
 def test_lambda_warms_up_by_the_runs_step():
