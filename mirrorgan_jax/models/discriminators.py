@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from mirrorgan_jax.models import layers
+from mirrorgan_jax.models import convolution, layers
 from mirrorgan_jax.parallel import constraints
 
 IMAGE_SIZES = (8, 16, 32, 64, 128, 256)
@@ -66,7 +66,7 @@ class JointConv(layers.KernelModule):
         shape = (3, 3, channels + sentences.shape[-1], self.features)
         sentences, kernel, bias = self._parameters(sentences, shape, train)
         outputs = tuple(
-            layers.convolve(x.astype(kernel.dtype), kernel[:, :, :channels])
+            convolution.convolve(x.astype(kernel.dtype), kernel[:, :, :channels])
             for x in maps
         )
         size = maps[0].shape[1]

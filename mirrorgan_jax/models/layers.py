@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from mirrorgan_jax.models import convolution
 from mirrorgan_jax.parallel import constraints
 
 orthogonal = nn.initializers.orthogonal()
@@ -121,17 +122,6 @@ class BatchNorm(nn.Module):
         return (x + aligned(bias, wide)).astype(dtype)
 
 
-def convolve(x, kernel, *, stride=1, padding=((1, 1), (1, 1))):
-    """[B, H, W, I] * [kh, kw, I, O], zero padding (before, after) of H and W."""
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride, stride),
-        padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-
-
 class KernelModule(nn.Module):
     """Owner of a convolution kernel (kh, kw, I, O), spectrally normalised or not.
 
@@ -191,7 +181,7 @@ class Conv(KernelModule):
     def __call__(self, x, *, train: bool = False):
         shape = (self.size, self.size, x.shape[-1], self.features)
         x, kernel, bias = self._parameters(x, shape, train)
-        y = convolve(x, kernel, stride=self.stride)
+        y = convolution.convolve(x, kernel, self.stride)
         return y if bias is None else y + aligned(bias, y)
 
 
@@ -246,7 +236,11 @@ def upsample_conv(x, kernel):
     pads = ((1, 0), (0, 1))
     rows = [
         jnp.stack(
-            [convolve(x, folded[p, q], padding=(pads[p], pads[q])) for q in (0, 1)], 3
+            [
+                convolution.convolve(x, folded[p, q], 1, (pads[p], pads[q]))
+                for q in (0, 1)
+            ],
+            3,
         )
         for p in (0, 1)
     ]

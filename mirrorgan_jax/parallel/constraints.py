@@ -21,6 +21,13 @@ def _sizes():
     return dict.fromkeys(AXES, 1) if mesh.empty else dict(mesh.shape)
 
 
+def platform():
+    """What is computed on: "cpu", "gpu", "tpu". That of the mesh in use, whose devices
+    need not be here; outside of any that of the process."""
+    device = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
+    return getattr(device, "platform", None) or jax.default_backend()
+
+
 def divides(rows, axes=AXES):
     """Whether the devices along `axes` share so many rows evenly."""
     sizes = _sizes()

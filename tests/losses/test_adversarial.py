@@ -7,7 +7,7 @@ import pytest
 from support import parity
 
 from mirrorgan_jax.losses import adversarial, captioning
-from mirrorgan_jax.models import discriminators, layers, stream
+from mirrorgan_jax.models import convolution, discriminators, layers, stream
 from mirrorgan_jax.weights import names
 
 TERMS = ("real", "cond_real", "fake", "cond_fake", "cond_wrong")
@@ -169,7 +169,7 @@ def stub(params, images):
     """The captioning CNN of fixture 06d."""
     x = images.reshape(-1, 32, 8, 32, 8, 3).mean((2, 4))
     for name in ("conv1", "conv2"):
-        x = layers.convolve(x, params[name]["kernel"], stride=2)
+        x = convolution.convolve(x, params[name]["kernel"], 2)
         x = jnp.tanh(x + layers.aligned(params[name]["bias"], x))
     return x.mean((1, 2)) @ params["linear"]["kernel"] + params["linear"]["bias"][None]
 

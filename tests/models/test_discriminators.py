@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mirrorgan_jax.models import discriminators, layers
+from mirrorgan_jax.models import convolution, discriminators
 
 COUNTS = {64: 6_313_730, 128: 19_424_002, 256: 71_858_946}
 
@@ -57,7 +57,7 @@ def test_joint_conv_is_the_convolution_of_the_joined_maps():
     )
     spread = jnp.broadcast_to(sentence[:, None, None], (2, 4, 4, 5))
     joined = jnp.concatenate([maps, spread], -1)
-    expected = layers.convolve(joined, variables["params"]["kernel"])
+    expected = convolution.convolve(joined, variables["params"]["kernel"])
     np.testing.assert_allclose(visual[0] + textual, expected, atol=1e-5)
 
 

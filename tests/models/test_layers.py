@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mirrorgan_jax.models import layers
+from mirrorgan_jax.models import convolution, layers
 
 
 def normal(seed, *shape):
@@ -26,7 +26,7 @@ def test_upsample_conv_equals_convolution_of_the_upsampled_input():
     )
 
     def direct(x, kernel):
-        return layers.convolve(x.repeat(2, 1).repeat(2, 2), kernel)
+        return convolution.convolve(x.repeat(2, 1).repeat(2, 2), kernel)
 
     actual, backward = jax.vjp(layers.upsample_conv, x, kernel)
     expected, expected_backward = jax.vjp(direct, jnp.asarray(x), kernel)
@@ -76,7 +76,7 @@ def test_spectral_norm_reaches_unit_norm_and_moves_only_in_training():
     np.testing.assert_array_equal(state["batch_stats"]["u"], u)
     kernel = np.asarray(variables["params"]["kernel"])
     sigma = np.linalg.norm(kernel.reshape(-1, 8), ord=2)
-    expected = layers.convolve(x, kernel / sigma)
+    expected = convolution.convolve(x, kernel / sigma)
     actual = module.apply(variables, x, train=False)
     np.testing.assert_allclose(actual, expected, rtol=1e-2, atol=1e-3)
 
@@ -129,5 +129,5 @@ def test_full_conv_is_the_valid_convolution():
     module = layers.FullConv(features=2, use_bias=True)
     variables = module.init(jax.random.key(0), x)
     kernel = variables["params"]["kernel"]
-    expected = layers.convolve(x, kernel, padding=((0, 0), (0, 0)))[:, 0, 0]
+    expected = convolution.convolve(x, kernel, 1, ((0, 0), (0, 0)))[:, 0, 0]
     np.testing.assert_allclose(module.apply(variables, x), expected, atol=1e-5)
