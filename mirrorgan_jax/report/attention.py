@@ -2,53 +2,10 @@
 
 import numpy as np
 
+from mirrorgan_jax.inference import pictures
 from mirrorgan_jax.report import sheets
 
-# Anchors of the heat map, cold to hot; their luminance rises throughout.
-_HEAT = (
-    (13, 8, 43),
-    (72, 20, 110),
-    (151, 36, 110),
-    (216, 72, 66),
-    (247, 144, 40),
-    (250, 242, 168),
-)
-_SHARE = 0.7  # of the heat map in an overlay; the rest is the image in grey
 _CHANGED = (176, 0, 32)
-
-
-def heat_colors(values):
-    """Colours uint8 [..., 3] of values [...] in [0, 1]; what is outside is clipped."""
-    values = np.clip(np.asarray(values, np.float64), 0, 1)
-    places = np.linspace(0, 1, len(_HEAT))
-    channels = [np.interp(values, places, anchors) for anchors in np.transpose(_HEAT)]
-    return np.rint(np.stack(channels, -1)).astype(np.uint8)
-
-
-def overlay(image, values):
-    """A map as colours over an image in grey.
-
-    The map's own smallest value is cold and its largest hot; a map of one value is
-    cold everywhere.
-
-    Args:
-      image: [q, q, 3] in [-1, 1] or uint8.
-      values: [h, w], h and w at most q; its coarse pixels stay visible.
-
-    Returns:
-      [q, q, 3] uint8.
-    """
-    image, values = sheets.to_uint8(image), np.asarray(values, np.float64)
-    low, span = values.min(), np.ptp(values)
-    scaled = (values - low) / span if span > 1e-6 else np.zeros_like(values)
-    rows, columns = (
-        np.arange(size) * have // size
-        for size, have in zip(image.shape[:2], values.shape, strict=True)
-    )
-    heat = heat_colors(scaled)[rows][:, columns].astype(np.float64)
-    grey = image.astype(np.float64) @ (0.299, 0.587, 0.114)
-    mixed = _SHARE * heat + (1 - _SHARE) * grey[..., None]
-    return np.rint(mixed).astype(np.uint8)
 
 
 def strongest_words(word_map, num_words, count):
@@ -69,28 +26,11 @@ def strongest_words(word_map, num_words, count):
     return np.argsort(-peaks, kind="stable")[:count]
 
 
-def sentence_focus(sentence_map):
-    """How firmly each pixel picks one channel of the sentence.
-
-    The weights of Eq. 5 sum to 1 over the channels, so that their mean says nothing.
-    Their maximum does: 1 / M where a pixel takes every channel of the sentence alike,
-    1 where it takes a single one. (With a softmax over positions it is the largest
-    share of a channel that falls on the pixel.)
-
-    Args:
-      sentence_map: [q, q, M] weights (Eq. 5).
-
-    Returns:
-      [q, q] the maximum over channels.
-    """
-    return np.asarray(sentence_map).max(-1)
-
-
 def _cell(image, values, name):
     """A map over an image; under it its name and the values of cold and hot."""
     extent = f"{np.min(values):.2f} to {np.max(values):.2f}"
     return sheets.Cell(
-        overlay(image, values), (name, sheets.coloured(extent, sheets.FAINT))
+        pictures.overlay(image, values), (name, sheets.coloured(extent, sheets.FAINT))
     )
 
 
@@ -106,7 +46,7 @@ def map_cells(image, word_map, sentence_map, words, count):
     """
     cells = []
     if sentence_map is not None:
-        cells.append(_cell(image, sentence_focus(sentence_map), "sentence"))
+        cells.append(_cell(image, pictures.sentence_focus(sentence_map), "sentence"))
     if word_map is not None:
         for position in strongest_words(word_map, len(words), count):
             cells.append(_cell(image, word_map[..., position], words[position]))
@@ -116,9 +56,9 @@ def map_cells(image, word_map, sentence_map, words, count):
 def stages_sheet(images, word_maps, sentence_maps, words, *, title=None, count=5):
     """Images of every stage and, for each later one, where it looked (Fig. 5).
 
-    Under the images a row for each later stage: `sentence_focus`, then the maps of
-    the `strongest_words`, over the image that the stage made; the numbers are the
-    weights that are cold and hot.
+    Under the images a row for each later stage: `pictures.sentence_focus`, then the
+    maps of the `strongest_words`, over the image that the stage made; the numbers are
+    the weights that are cold and hot.
 
     Args:
       images: tuple of [q, q, 3] images of one example, coarse to fine.

@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 
-from mirrorgan_jax.inference import functions
+from mirrorgan_jax.inference import functions, pictures
 from mirrorgan_jax.report import attention, sheets
 
 _COLUMNS = 8  # examples beside one another
@@ -272,7 +272,7 @@ def redescription(model, captions, *, real=None, seed=0, truncation=1.0):
     made = model.generate(captions, seed=seed, truncation=truncation)
     sources = {"generated": made.images[-1]}
     if real is not None:
-        sources["real"] = sheets.to_uint8(real).astype(np.float32) / 127.5 - 1
+        sources["real"] = pictures.to_uint8(real).astype(np.float32) / 127.5 - 1
     cells = {
         name: [
             sheets.Cell(image, (said, sheets.coloured(score, sheets.FAINT)))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mirrorgan_jax.inference import pictures
 from mirrorgan_jax.workdir import files
 
 _PAPER = (255, 255, 255)
@@ -30,15 +31,6 @@ class Cell(NamedTuple):
 
     image: Any
     paragraphs: tuple = ()
-
-
-def to_uint8(images):
-    """Images [..., 3] uint8, or float in [-1, 1], as a uint8 NumPy array."""
-    images = np.asarray(images)
-    if images.dtype == np.uint8:
-        return images
-    images = images.astype(np.float32)
-    return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 def write_png(path, image, described=None):
@@ -127,7 +119,7 @@ def tile(array, cell):
     """One image [q, q, 3] as a PIL image of cell x cell."""
     from PIL import Image
 
-    image = Image.fromarray(to_uint8(array))
+    image = Image.fromarray(pictures.to_uint8(array))
     if image.size == (cell, cell):
         return image
     # Enlarged pixels stay visible: the coarse stages show what they really hold.

@@ -13,8 +13,8 @@ from mirrorgan_jax import run as runs
 from mirrorgan_jax import text
 from mirrorgan_jax.cli import show_data, verbs
 from mirrorgan_jax.data import damage, pipeline
+from mirrorgan_jax.inference import pictures
 from mirrorgan_jax.models import resize
-from mirrorgan_jax.report import sheets
 
 TINY = f"--config={TESTS / 'support' / 'tiny_config.py'}"
 
@@ -88,7 +88,7 @@ def test_train_shows_crops_and_words_of_the_batches(show, dataset, seed):
     assert status == 0, err
     batch = _train_batch(split, 32, [0, 67, 134, 201, 269], seed)
     coarse = resize.pyramid(resize.from_uint8(batch["image"]), (16,))[0]
-    for crop, small in zip(batch["image"], sheets.to_uint8(coarse), strict=True):
+    for crop, small in zip(batch["image"], pictures.to_uint8(coarse), strict=True):
         (y, x), *_ = _places(sheet, crop, 6)  # to 192 pixels
         assert (y, x - 16 * 6 - 4) in _places(sheet, small, 6)
     kept = [dataset.vocab.decode(row) for row in batch["tokens"]]

@@ -16,51 +16,12 @@ def _maps(size, num_words=5):
     return maps
 
 
-def test_colours_get_lighter_with_the_value():
-    shown = attention.heat_colors(np.linspace(0, 1, 50)).astype(float)
-    lightness = shown @ np.array([0.2126, 0.7152, 0.0722])
-    assert (np.diff(lightness) > 0).all()
-    assert lightness[-1] - lightness[0] > 150
-    np.testing.assert_array_equal(attention.heat_colors([-1, 2]), shown[[0, -1]])
-
-
-def test_overlay_is_lightest_where_the_weight_is():
-    weights = np.zeros((4, 4))
-    weights[3, 0] = 0.2
-    image = np.zeros((8, 8, 3), np.float32)
-    shown = attention.overlay(image, weights)
-    assert shown.shape == (8, 8, 3) and shown.dtype == np.uint8
-    light = shown.astype(int).sum(-1)
-    # Coarse pixels stay what they are: two by two here.
-    assert np.argwhere(light == light.max()).tolist() == [
-        [6, 0], [6, 1], [7, 0], [7, 1],
-    ]  # fmt: skip
-    flat = attention.overlay(image, np.full((4, 4), 0.3))
-    np.testing.assert_array_equal(flat, np.broadcast_to(shown[0, 0], flat.shape))
-
-
-def test_overlay_keeps_the_image_visible():
-    image = np.zeros((8, 8, 3), np.uint8)
-    image[:, 4:] = 255
-    shown = attention.overlay(image, np.zeros((4, 4))).astype(int)
-    assert (shown[:, 4:] - shown[:, :4] > 60).all()
-
-
 def test_words_are_ranked_by_their_strongest_pixel():
     assert attention.strongest_words(_maps(4), 3, 5).tolist() == [1, 2, 0]
     assert attention.strongest_words(_maps(4), 3, 1).tolist() == [1]
     padded = _maps(4)
     padded[..., 4] = 1.0
     assert 4 not in attention.strongest_words(padded, 3, 5)
-
-
-def test_sentence_focus_tells_apart_what_the_mean_does_not():
-    weights = np.full((2, 2, 4), 0.25)
-    weights[0, 1] = (0, 0, 1, 0)
-    np.testing.assert_allclose(weights.mean(-1), 0.25)
-    np.testing.assert_array_equal(
-        attention.sentence_focus(weights), [[0.25, 1], [0.25, 0.25]]
-    )
 
 
 def _said(cells):
