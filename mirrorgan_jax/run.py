@@ -4,7 +4,6 @@ The only place where training, data and evaluation meet.
 """
 
 import functools
-import os
 import time
 from typing import Any, NamedTuple
 
@@ -41,19 +40,6 @@ class Parts(NamedTuple):
     dataset: Any
     mesh: Any
     workdir: Any
-
-
-def set_up(config):
-    """What must be decided before jax computes: compile cache and precision."""
-    # TensorFlow only reads data here and has nothing to say.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    cache = config.compilation_cache or "~/.cache/mirrorgan_jax/xla"
-    jax.config.update("jax_compilation_cache_dir", str(epath.Path(cache).expanduser()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    if config.matmul_precision != "default":
-        jax.config.update("jax_default_matmul_precision", config.matmul_precision)
 
 
 def needed_stages(config):

@@ -41,10 +41,10 @@ def main(values: flags.FlagValues) -> None:
 
     import jax
 
-    from mirrorgan_jax import run as runs
+    from mirrorgan_jax.settings import process
     from mirrorgan_jax.training import aot
 
-    runs.set_up(config)
+    process.set_up(config)
     wanted = config.mesh.data * config.mesh.spatial
     if not values.topology and wanted > 0:
         jax.config.update("jax_platforms", "cpu")

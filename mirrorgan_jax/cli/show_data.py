@@ -280,14 +280,14 @@ def main(values: flags.FlagValues) -> None:
     configs.validate(config, num_devices=abs(config.mesh.data) * spatial, stages=())
 
     from mirrorgan_jax import data
-    from mirrorgan_jax import run as runs
     from mirrorgan_jax.report import sheets
+    from mirrorgan_jax.settings import process
 
     data.check(config.data)
     default = f"data-{common.config_name(values)}-{values.split}.png"
     path = _checked(values.out or default, config.data.source)
     seed = config.seed if values.seed is None else values.seed
-    runs.set_up(config)
+    process.set_up(config)
     sheet, lines = show(config, values.split, values.n, seed)
     print("\n".join(lines))
     sheets.write_png(path, sheet, {"Software": _SIGNED})

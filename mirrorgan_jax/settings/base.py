@@ -115,3 +115,23 @@ def validate(
                 )
     if problems:
         raise ValueError("the configuration is wrong:\n  " + "\n  ".join(problems))
+
+
+def restored(saved: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    """The configuration that was saved beside weights.
+
+    Args:
+      saved: its dictionary; keys that came later have their defaults, or what they
+        were before, and those that have another name now their value under it.
+    """
+    config = base_config(saved["preset"])
+    for group, values in moved.translated(saved).items():
+        if isinstance(values, dict):
+            config[group] = ml_collections.ConfigDict(
+                {**config[group].to_dict(), **values}
+            )
+        else:
+            config[group] = values
+    if "heldout_decoder" not in saved.get("eval", {}):
+        config.eval.heldout_decoder = "lstm"  # what it was before there was a choice
+    return config

@@ -1,10 +1,8 @@
 """What a run's folder holds: finished stages, their settings and their weights."""
 
-import ml_collections
 from etils import epath
 
 from mirrorgan_jax.settings import base as configs
-from mirrorgan_jax.settings import moved
 from mirrorgan_jax.workdir import checkpoints as checkpoint
 
 # The metric of each stage that decides its best checkpoint; lower is better?
@@ -49,26 +47,6 @@ def absent(workdir, stage):
     )
 
 
-def saved_config(saved):
-    """The configuration beside a checkpoint.
-
-    Args:
-      saved: its dictionary; keys that came later have their defaults, or what they
-        were before, and those that have another name now their value under it.
-    """
-    config = configs.base_config(saved["preset"])
-    for group, values in moved.translated(saved).items():
-        if isinstance(values, dict):
-            config[group] = ml_collections.ConfigDict(
-                {**config[group].to_dict(), **values}
-            )
-        else:
-            config[group] = values
-    if "heldout_decoder" not in saved.get("eval", {}):
-        config.eval.heldout_decoder = "lstm"  # what it was before there was a choice
-    return config
-
-
 def different_settings(name, saved, config):
     """["key = now, was then"] of a stage's settings, data and captions.
 
@@ -77,7 +55,7 @@ def different_settings(name, saved, config):
       saved: configuration beside the checkpoint, a dictionary.
       config: the present one.
     """
-    saved = saved_config(saved).to_dict()
+    saved = configs.restored(saved).to_dict()
     pairs = [("seed", saved["seed"], config["seed"])]
     for group in ("text", "data", name):
         for key in sorted(set(saved[group]) | set(config[group])):
@@ -163,7 +141,7 @@ def read_settings(workdir, stage="gan"):
         saved, words = saved_steps.restored_json(saved_steps.latest_step())
     finally:
         saved_steps.close()
-    return saved_config(saved), list(words)
+    return configs.restored(saved), list(words)
 
 
 def load_stem(config, workdir, mesh):

@@ -15,6 +15,7 @@ from support import data_settings, tiny
 from mirrorgan_jax import text
 from mirrorgan_jax.data import captions, datasets
 from mirrorgan_jax.data.sources import records
+from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.workdir import layout
 
 CHINESE = "\u4e00\u53ea\u7ea2\u8272\u7684\u5c0f\u9e1f"
@@ -219,7 +220,7 @@ def test_no_caption_is_a_crash_or_an_ugly_message():
 def test_a_run_goes_on_by_its_rule_alone():
     saved, now = tiny.tiny_config().to_dict(), tiny.tiny_config()
     del saved["data"]["words"]  # by a version that had the one rule
-    assert layout.saved_config(saved).data.words == "ascii"
+    assert configs.restored(saved).data.words == "ascii"
     layout.check_resumable("stem", saved, ["<end>"], now.to_dict(), ["<end>"])
     now.data.words = "unicode"
     wrong = re.escape("data.words = 'unicode', was 'ascii'")

@@ -21,7 +21,7 @@ def test_cache_is_no_setting_and_may_be_missing():
     del saved["data"]["cache_mib"]
     now = tiny.tiny_config()
     assert layout.different_settings("stem", saved, now.to_dict()) == []
-    assert settings.flat(layout.saved_config(saved)) == settings.flat(now)
+    assert settings.flat(configs.restored(saved)) == settings.flat(now)
 
 
 def test_runs_of_before_keep_the_captioners_that_they_have():
@@ -29,7 +29,7 @@ def test_runs_of_before_keep_the_captioners_that_they_have():
     for key in ("decoder", "region_size", "end_token", "attention_regularisation"):
         del saved["stream"][key]
     del saved["eval"]["heldout_decoder"]
-    config = layout.saved_config(saved)
+    config = configs.restored(saved)
     assert (config.stream.decoder, config.eval.heldout_decoder) == ("lstm", "lstm")
     assert layout.different_settings("stream", saved, config.to_dict()) == []
     # A run of today trains another family.
@@ -65,7 +65,7 @@ def test_feature_network_of_old_checkpoints_is_kept(old, expected):
     now = tiny.tiny_config().to_dict()
     names = ("inception_fid", "inception_v3", "inception_cub")
     group = {k: v for k, v in now["eval"].items() if k not in names}
-    found = layout.saved_config({**now, "eval": {**group, **old}})
+    found = configs.restored({**now, "eval": {**group, **old}})
     assert found.eval.to_dict() == {**now["eval"], **expected}
     configs.validate(found)
 
