@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mirrorgan_jax.models import layers
+from mirrorgan_jax.models import layers, orthogonal
 
 SOFTMAX_AXES = {"channel": (-1,), "spatial": (1, 2)}
 
@@ -97,7 +97,7 @@ class GlobalLocalAttention(nn.Module):
         if self.sentence_context:
             values = nn.Dense(
                 width,
-                kernel_init=layers.orthogonal,
+                kernel_init=orthogonal.orthogonal,
                 name="sentence_projection",
                 **types,
             )(sentence)

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from mirrorgan_jax.models import convolution, layers
+from mirrorgan_jax.models import convolution, layers, orthogonal
 from mirrorgan_jax.parallel import constraints
 
 IMAGE_SIZES = (8, 16, 32, 64, 128, 256)
@@ -180,7 +180,7 @@ class Discriminator(nn.Module):
         self.logit = layers.FullConv(use_bias=True, spectral=spectral, **types)
         if self.sentence_dim:
             self.sentence = nn.Dense(
-                self.sentence_dim, kernel_init=layers.orthogonal, **types
+                self.sentence_dim, kernel_init=orthogonal.orthogonal, **types
             )
 
     def features(self, images, *, train: bool):

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mirrorgan_jax.models import attention, layers, stem
+from mirrorgan_jax.models import attention, layers, orthogonal, stem
 from mirrorgan_jax.parallel import constraints
 
 BASE_SIZES = (8, 16, 32, 64)
@@ -49,7 +49,7 @@ class InitialStage(nn.Module):
         x = nn.Dense(
             2 * 16 * width,
             use_bias=False,
-            kernel_init=layers.orthogonal,
+            kernel_init=orthogonal.orthogonal,
             name="dense",
             **types,
         )(x)

@@ -8,10 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mirrorgan_jax.models import convolution
+from mirrorgan_jax.models import convolution, orthogonal
 from mirrorgan_jax.parallel import constraints
-
-orthogonal = nn.initializers.orthogonal()
 
 
 def symmetric_uniform(limit):
@@ -132,7 +130,7 @@ class KernelModule(nn.Module):
 
     use_bias: bool = False
     spectral: bool = False
-    kernel_init: Any = orthogonal
+    kernel_init: Any = orthogonal.orthogonal
     dtype: Any = None
     param_dtype: Any = jnp.float32
 

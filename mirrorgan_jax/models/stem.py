@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mirrorgan_jax.models import layers, recurrent
+from mirrorgan_jax.models import layers, orthogonal, recurrent
 
 
 class TextEncoder(nn.Module):
@@ -105,7 +105,7 @@ class ConditioningAugmentation(nn.Module):
         """
         dense = nn.Dense(
             4 * self.condition_dim,
-            kernel_init=layers.orthogonal,
+            kernel_init=orthogonal.orthogonal,
             name="dense",
             dtype=self.dtype,
             param_dtype=self.param_dtype,
