@@ -43,7 +43,7 @@ setup(
     # The configurations travel with the package, under their names.
     package_dir={"mirrorgan_jax.configs": "configs"},
     package_data={
-        "mirrorgan_jax": ["py.typed"],
+        "mirrorgan_jax": ["py.typed", "pretrained/*/*"],  # the shipped models
         "mirrorgan_jax.report": ["templates/*.html"],
     },
     python_requires=">=3.11",
@@ -73,7 +73,10 @@ setup(
             "clu>=0.0.12",
             "tensorboard",  # clu's writers need it, TensorFlow no longer brings it
         ],
+        # Models of the Hugging Face hub by name: downloads that go on, a cache, logins.
+        "hub": ["huggingface_hub>=1.0"],
         "test": [
+            "huggingface_hub>=1.0",  # against a hub that a test serves
             "pytest>=8",
             "pytest-xdist>=3.6",  # tests on several cores
             "pyyaml>=6",  # the launch files

@@ -1,7 +1,7 @@
 """MirrorGAN (CVPR 2019) in JAX: text-to-image generation by redescription.
 
-`load(workdir)` opens a trained run as a `Model`, `base_config(preset)` is the
-configuration that everything starts from.
+`from_pretrained(name)` opens a model, `load(workdir)` a trained run, both as a `Model`;
+`base_config(preset)` is the configuration that everything starts from.
 """
 
 import importlib
@@ -10,6 +10,7 @@ __version__ = "0.2.0"
 
 # What is imported when it is asked for: name, module, name there.
 _LAZY = {
+    "from_pretrained": ("inference.model", "Model.from_pretrained"),
     "load": ("inference.model", "Model.load"),
     "Model": ("inference.model", "Model"),
     "base_config": ("settings.base", "base_config"),

@@ -25,6 +25,12 @@ _DOTTED = re.compile("i\u0307+")
 _HALF = re.compile("[\ud800-\udfff]")
 _SHOWN = 60  # characters of a caption in a message
 _NAMED = 10  # unknown words of a caption that get a line each
+# Words that every caption has, whatever it speaks of; "bird" is in all those of birds.
+_COMMON = frozenset(
+    "a an the this that these those it its he she his her they their there which who"
+    " and or but with without of in on at to from by for over under as is are was were"
+    " be been has have had very bird birds s".split()
+)
 # Scripts by the first word of their letters' names, where it is not the script's own.
 _SCRIPTS = {"Cjk": "Han", "Ideographic": "Han", "Katakana-Hiragana": "Katakana"}
 # Scripts that write no spaces between words; Hangul, Arabic and Cyrillic do.
@@ -326,6 +332,11 @@ def read(captions, vocab, *, num_words, names=None):
     return found
 
 
+def telling(word: str) -> bool:
+    """Whether a word says what is to be seen, as "red" and "wings", unlike "the"."""
+    return word not in _COMMON
+
+
 def _near(word, vocab):
     """The known words, three at most, that are spelt much like another."""
     return difflib.get_close_matches(word, vocab.words[1:], n=3)
@@ -357,6 +368,13 @@ def remarks(caption, vocab):
         lines.append(f"unknown word {shown(word)} is left out{hint}")
     if len(caption.unknown) > _NAMED:
         lines.append(f"{len(caption.unknown) - _NAMED} more unknown words are left out")
+    words = {word for word in vocab.tokenize(caption.text) if telling(word)}
+    lost = words.intersection(caption.unknown)
+    if 2 * len(lost) > len(words):
+        lines.append(
+            f"{len(lost)} of the {len(words)} words that say what to draw are unknown:"
+            " the image has little to do with the caption"
+        )
     if caption.cut:
         lines.append(
             f"a caption has at most {len(caption.words)} words:"

@@ -13,6 +13,7 @@ from support import ROOT
 
 from mirrorgan_jax.cli import verbs
 from mirrorgan_jax.inference import model as models
+from mirrorgan_jax.inference import output as outputs
 from mirrorgan_jax.settings import base as configs
 
 DOCUMENTS = [
@@ -25,7 +26,12 @@ PACKAGE = "mirrorgan_jax"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 # What calls in the Python blocks return.
-_RETURNS = {models.Model.load: models.Model, models.Model.generate: models.Generated}
+_RETURNS = {
+    models.Model.load: models.Model,
+    models.Model.from_pretrained: models.Model,
+    models.Model.generate: outputs.Generated,
+    models.Model.__call__: outputs.Output,
+}
 
 
 def blocks(text, language):
@@ -270,6 +276,8 @@ def _value(node, names):
             called = _value(function, names)
             if called is None:
                 return None
+            if called is models.Model and isinstance(function, ast.Name):
+                called = models.Model.__call__  # of an instance
             method = inspect.isfunction(called) and "." in called.__qualname__
             if method:  # the instance comes first
                 arguments = [None, *arguments]
@@ -293,15 +301,18 @@ def test_python_blocks_use_what_exists():
                 (target,) = statement.targets
                 names[target.id] = _value(statement.value, names)
         # What is called is known, so that its attributes were looked at.
-        assert models.Generated in names.values() or "ocp" in names
+        known = (outputs.Output, outputs.Generated)
+        assert any(x in names.values() for x in known) or "ocp" in names
 
 
 def test_attributes_of_a_model_in_sentences_exist():
-    types = {"model": models.Model, "made": models.Generated}
+    types = {
+        "model": models.Model, "made": outputs.Generated, "out": outputs.Output,
+    }  # fmt: skip
     seen = 0
     for text in TEXTS.values():
         for span in spans(text):
-            if match := re.match(r"(model|made)\.(\w+)", span):
+            if match := re.match(r"(model|made|out)\.(\w+)", span):
                 owner, attribute = types[match[1]], match[2]
                 fields = getattr(owner, "__dataclass_fields__", {})
                 assert hasattr(owner, attribute) or attribute in fields, span

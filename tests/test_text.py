@@ -199,7 +199,15 @@ def test_unknown_words_are_named_once_with_near_ones():
     assert remarks == [
         "unknown word 'birb' is left out; near it are bird",
         "unknown word 'zebra' is left out",
+        "2 of the 2 words that say what to draw are unknown: the image has little to do"
+        " with the caption",
     ]
+
+
+def test_a_caption_of_other_things_says_so_and_one_strange_word_does_not():
+    assert any("little to do" in line for line in _remarks("a horse of the red sea")[1])
+    _, remarks = _remarks("a zebra bird a small red beak")
+    assert remarks == ["unknown word 'zebra' is left out"]
 
 
 def test_cut_words_are_quoted():
@@ -249,5 +257,5 @@ def test_prompts_that_cannot_be_read_are_refused_in_a_sentence(caption, said):
 
 def test_many_unknown_words_are_a_few_lines():
     _, remarks = _remarks(" ".join(["bird", *(f"x{i}" for i in range(40)), "y" * 99]))
-    assert len(remarks) == 11 and remarks[-1] == "31 more unknown words are left out"
+    assert len(remarks) == 12 and remarks[-2] == "31 more unknown words are left out"
     assert max(map(len, _remarks("bird " + "y" * 9000)[1])) < 120

@@ -16,7 +16,7 @@ from absl import flags, logging
 from etils import epath
 from ml_collections import config_flags
 
-from mirrorgan_jax.settings import moved, named
+from mirrorgan_jax.settings import moved, named, process
 
 # What the extra [data] brings, as far as it is imported by name.
 _DATA_PACKAGES = (
@@ -32,6 +32,7 @@ def run(
     *,
     configured: bool = False,
     arguments: Sequence[str] = (),
+    more: bool = False,
 ) -> int:
     """Parses flags and does what they ask for.
 
@@ -42,6 +43,7 @@ def run(
       argv: arguments, the command's name first; None takes those of the process.
       configured: whether there are --config and --config.KEY flags.
       arguments: names of what stands beside the flags, all of it needed.
+      more: whether the last of them may stand any number of times, or never.
 
     Returns:
       The exit status: 0, also after SIGTERM; 1 after an error was said in a sentence.
@@ -69,7 +71,8 @@ def run(
             print(_help(values, described))
             return 0
         given = values(argv)[1:]
-        if len(given) != len(arguments):
+        wanted = len(arguments) - more
+        if len(given) < wanted or (len(given) > wanted and not more):
             raise ValueError(_miscounted(given, arguments))
     except Exception as error:  # whatever a configuration file may raise
         print(f"error in the flags: {_flag_problem(error, argv)}", file=sys.stderr)
@@ -96,13 +99,7 @@ def _ended(act):
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
-        if not error.name or error.name.partition(".")[0] not in _DATA_PACKAGES:
-            raise
-        print(
-            f"error: {error.name} is not installed, which reads the data: pip install"
-            ' "mirrorgan_jax[data]"',
-            file=sys.stderr,
-        )
+        print(f"error: {_extra(error)}", file=sys.stderr)
     except Exception as error:
         if jax.process_count() == 1:
             raise
@@ -114,6 +111,18 @@ def _ended(act):
     if jax.distributed.is_initialized() and jax.process_count() > 1:
         hosts.leave(1)
     return 1
+
+
+def _extra(error):
+    """The sentence on a package that an extra brings; others are no user's fault."""
+    if "pip install" in str(error):
+        return error
+    if not error.name or error.name.partition(".")[0] not in _DATA_PACKAGES:
+        raise error
+    return (
+        f"{error.name} is not installed, which reads the data: pip install"
+        ' "mirrorgan_jax[data]"'
+    )
 
 
 def _with_paths(argv):
@@ -207,12 +216,24 @@ def define_processes(values: flags.FlagValues) -> None:
     )  # fmt: skip
 
 
-def define_captions(values: flags.FlagValues) -> None:
-    """Defines the flags of commands that draw captions with a finished run."""
+def define_model(values: flags.FlagValues) -> None:
+    """Defines the flags that name a model."""
     flags.DEFINE_string(
         "workdir", None, "Folder of a finished run, local or a bucket.",
         flag_values=values,
     )  # fmt: skip
+    flags.DEFINE_string(
+        "model", None,
+        "A model in place of a run: toybirds, which is shipped and taken where neither"
+        " is given; a folder or a zip that `mirrorgan export` wrote; OWNER/NAME of the"
+        " Hugging Face hub.",
+        flag_values=values,
+    )  # fmt: skip
+
+
+def define_captions(values: flags.FlagValues) -> None:
+    """Defines the flags of commands that draw captions."""
+    define_model(values)
     flags.DEFINE_multi_string(
         "caption", [], "A caption; may stand several times.", flag_values=values
     )
@@ -258,10 +279,9 @@ def join(config: ml_collections.ConfigDict, values: flags.FlagValues) -> None:
         if importlib.util.find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    from mirrorgan_jax import run as runs
     from mirrorgan_jax.parallel import hosts
 
-    runs.set_up(config)
+    process.set_up(config)
     hosts.initialize(
         values.distributed,
         coordinator_address=values.coordinator_address,
@@ -287,8 +307,14 @@ def finished(workdir: str | None) -> epath.Path:
     return path
 
 
-def captions(values: flags.FlagValues) -> tuple[list[str], list[str]]:
-    """The captions of --caption and --captions_file, and what each is called.
+def captions(
+    values: flags.FlagValues, given: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """The captions of a command, of --caption and --captions_file, and their names.
+
+    Args:
+      values: with the flags of `define_captions`.
+      given: captions that stand beside the flags.
 
     Returns:
       (strings, names); both are empty where no flag was given.
@@ -297,8 +323,9 @@ def captions(values: flags.FlagValues) -> tuple[list[str], list[str]]:
       FileNotFoundError: the file does not exist.
       ValueError: it is not UTF-8 text, or holds no caption.
     """
-    found = list(values.caption)
-    names = [f"--caption number {i}" for i in range(1, len(found) + 1)]
+    found = [*given, *values.caption]
+    names = [f"caption {i}" for i in range(1, len(given) + 1)]
+    names += [f"--caption number {i}" for i in range(1, len(values.caption) + 1)]
     if values.captions_file:
         path = epath.Path(values.captions_file)
         if not path.is_file():
@@ -315,21 +342,36 @@ def captions(values: flags.FlagValues) -> tuple[list[str], list[str]]:
     return found, names
 
 
-def open_model(workdir):
-    """The `api.Model` of a run, with the compile cache and precision of its training.
+def open_model(workdir: str | None, name: str | None = None, chunk: int = 8):
+    """The `inference.model.Model` of a run or of a model's folder.
+
+    It has the compile cache and the precision of its training.
+
+    Args:
+      workdir: a run's folder, or None.
+      name: what `Model.from_pretrained` takes; where both are None the shipped model.
+      chunk: images that are made at a time.
 
     Raises:
-      ValueError: no workdir was given, or a stage is not finished.
-      FileNotFoundError: it does not exist, or has no generator.
+      ValueError: both were given, or a stage is not finished.
+      FileNotFoundError: there is no such run or model.
     """
-    from mirrorgan_jax import run as runs
     from mirrorgan_jax.inference import model as api
-    from mirrorgan_jax.workdir import layout
+    from mirrorgan_jax.inference import sources
 
-    finished(workdir)
-    runs.set_up(layout.read_settings(workdir)[0])
-    model = api.Model.load(workdir)
-    print(f"{workdir}: generator of step {model.step} of {model.config.gan.num_steps}")
+    if workdir and name:
+        raise ValueError("--workdir and --model: give one of them")
+    if workdir:
+        from mirrorgan_jax.workdir import layout
+
+        process.set_up(layout.read_settings(finished(workdir))[0])
+        model = api.Model.load(workdir, chunk=chunk)
+        total = model.config.gan.num_steps
+        print(f"{workdir}: generator of step {model.step} of {total}")
+        return model
+    model = api.Model.from_pretrained(name or sources.SHIPPED[0], chunk=chunk)
+    process.set_up(model.config)
+    print(model)
     return model
 
 

@@ -6,9 +6,11 @@ import sys
 
 VERBS = {
     "train": "trains and evaluates; the same command goes on after a kill",
-    "sample": "draws captions with a finished run",
+    "sample": "draws captions with the shipped model, another, or a finished run",
     "figures": "draws the paper's figures with a finished run",
     "evaluate": "measures a trained run again",
+    "export": "writes a finished run as a model for others, or for serving",
+    "inspect": "says what a run, a checkpoint or a model holds",
     "report": "writes the HTML page of a run",
     "reproduce": "trains the rows of a table of the paper and writes it",
     "show-data": "draws what training or evaluation sees of a data set",
@@ -26,8 +28,8 @@ verbs:
 {verbs}
 
 examples:
+  mirrorgan sample 'a small red bird with blue wings and a yellow belly'
   mirrorgan train --config=toybirds
-  mirrorgan sample --workdir=runs/toybirds --caption='a small red bird'
   mirrorgan figures --workdir=runs/toybirds --figure=stages --from_test=4
   mirrorgan report --workdir=runs/toybirds
 

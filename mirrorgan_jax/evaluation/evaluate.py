@@ -94,11 +94,10 @@ def run(config, dataset, mesh, workdir, *, captioners, classifier):
         files.write_text(path, results.dumps(evaluation))
     # The numbers are safe on disk before anything is drawn, by all processes together.
     _, stream = captioners.get("STREAM", (None, None))
-    words = list(dataset.vocab.words)
-    model = Model(
-        config, words, workdir,
-        step=step, stem=stem["text"], generator=ema, stream=stream, mesh=mesh,
-    )  # fmt: skip
+    networks = {"generator": ema, "text_encoder": stem["text"]}
+    if stream is not None:
+        networks["captioner"] = stream
+    model = Model(config, dataset.vocab, networks, workdir, step=step, mesh=mesh)
     _pictures(evaluator, model, workdir)
     if hosts.is_first():
         homes = {s: layout.home(config, workdir, s) for s in stages.STAGES}

@@ -81,12 +81,14 @@ class Batches:
     Args:
       mesh: device mesh.
       size: rows of a batch; rounded up to fill the mesh's data axis.
+      halved: fill the last batch up to a half, a quarter and so on of the size where
+        that holds it; a function is compiled once for each that comes up.
     """
 
-    def __init__(self, mesh, size):
-        self._mesh = mesh
-        data = mesh.shape["data"]
-        self.size = -(-size // data) * data
+    def __init__(self, mesh, size, *, halved=False):
+        self._mesh, self._halved = mesh, halved
+        self._data = mesh.shape["data"]
+        self.size = -(-size // self._data) * self._data
         # Whole on every device: every process can read the results.
         self._whole = meshes.replicated(mesh)
 
@@ -106,17 +108,25 @@ class Batches:
         return call
 
     def place(self, rows):
-        """A tree of [size, ...] arrays, the same on every process, as global arrays."""
-        local = meshes.local_rows(self._mesh, self.size)
+        """A tree of [n, ...] arrays, the same on every process, as global arrays."""
+        count = len(jax.tree.leaves(rows)[0])
+        local = meshes.local_rows(self._mesh, count)
         mine = jax.tree.map(lambda x: np.asarray(x)[local], rows)
-        return meshes.global_batch(self._mesh, local, mine, self.size)
+        return meshes.global_batch(self._mesh, local, mine, count)
+
+    def _filled(self, count):
+        """Rows of the batch that holds `count` rows."""
+        size = self.size
+        while self._halved and size % (2 * self._data) == 0 and size // 2 >= count:
+            size //= 2
+        return size
 
     def of(self, *trees):
         """Yields (number of own rows, trees as a global batch) in order."""
         count = len(jax.tree.leaves(trees)[0])
         for start in range(0, count, self.size):
             rows = np.arange(start, min(start + self.size, count))
-            padded = np.resize(rows, self.size)
+            padded = np.resize(rows, self._filled(len(rows)))
             batch = jax.tree.map(lambda x: np.asarray(x)[padded], trees)  # noqa: B023
             yield len(rows), self.place(batch)
 

@@ -1,88 +1,70 @@
-"""A finished run as one object: captions to images, maps and redescriptions.
+"""A trained model as one object: captions to images, maps and redescriptions.
 
 ```
-model = mirrorgan_jax.load("runs/toybirds")
-made = model.generate(["a small red bird"], seed=0, n=4)
-made.images[-1]                                # [4, q, q, 3] in [-1, 1]
-model.redescribe(made.images[-1], 8)           # 4 strings
+model = mirrorgan_jax.from_pretrained("toybirds")    # or load("runs/toybirds")
+out = model("a small red bird", n=4, seed=0)
+out.images[0].save("bird.png")
+
+made = model.generate(["a small red bird"], n=4)     # the same as arrays
+made.images[-1]                                      # [4, q, q, 3] in [-1, 1]
 model.caption_scores(made.images[-1], made.captions)
 ```
 """
 
-import dataclasses
+import hashlib
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 from etils import epath
 
 from mirrorgan_jax import text
-from mirrorgan_jax.inference import functions
+from mirrorgan_jax.inference import bundle, functions, opening, output
 from mirrorgan_jax.models import build
-from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.settings import base as configs
-from mirrorgan_jax.workdir import layout
 
 _MAX_SEED = 2**31 - 1
 
 
-@dataclasses.dataclass(frozen=True)
-class Generated:
-    """Images of captions; image j of caption i stands at i * n + j.
-
-    Attributes:
-      images: tuple of [N, q, q, 3] float32 in [-1, 1], coarse to fine.
-      word_maps: tuple of [N, q, q, T] for every stage after the first, q being the
-        size of the stage before; weights that sum to 1 over the words. None in the
-        place of a stage without them.
-      sentence_maps: tuple of [N, q, q, M] likewise; they sum to 1 over the channels
-        (over the positions with `config.gan.sentence_softmax_axis` = "spatial").
-      z, eps: [N, Z] and [N, D'] the noise as the networks saw it, truncated.
-      captions: the caption of each image.
-      tokens: [N, T] int32, 0 at padding.
-      words: the words of each image's caption, in the order of T.
-      unknown: the words of each caption (not image) that were dropped.
-      cut: the words of each caption that were beyond the longest.
-    """
-
-    images: tuple
-    word_maps: tuple
-    sentence_maps: tuple
-    z: np.ndarray
-    eps: np.ndarray
-    captions: list
-    tokens: np.ndarray
-    words: list
-    unknown: list
-    cut: list
-
-
 class Model:
-    """STEM, GLAM and, where the run has one, STREAM; made by `Model.load`.
+    """STEM, GLAM and, where there is one, STREAM; see `load` and `from_pretrained`.
+
+    Args:
+      config: its configuration.
+      vocab: `text.Vocabulary`.
+      networks: {name of `bundle.NETWORKS`: {"params", "batch_stats"}}.
+      name: the folder or the model that it was opened as.
+      step: training step of the generator's moving average.
+      mesh: device mesh.
+      chunk: images that are computed at a time, at most.
+      metrics: text of the evaluation that came with it, or None.
 
     Attributes:
-      config: configuration of the run.
-      vocab: its `text.Vocabulary`.
-      workdir: its folder.
-      step: training step of the generator's moving average.
+      config, vocab, networks, name, step, metrics: as given.
       sizes: image sizes of the stages, coarse to fine.
       num_words: T, the words of the longest caption.
-      chunk: images that are computed at a time.
+      chunk: images that are computed at a time, at most.
       has_stream: whether images can be redescribed.
       ends: whether redescriptions end by themselves (`stream.end_token`).
     """
 
     def __init__(
-        self, config, words, workdir, *, step, stem, generator, stream, mesh, chunk=8
+        self, config, vocab, networks, name, *, step, mesh, chunk=8, metrics=None
     ):
-        self.config, self.vocab = config, text.Vocabulary(words, config.data.words)
-        self.workdir, self.step = workdir, step
+        self.config, self.vocab, self.networks = config, vocab, networks
+        self.name, self.step, self.metrics = str(name), step, metrics
         self.sizes = configs.stage_sizes(config.gan)
-        self.num_words, self.has_stream = config.text.eval_words, stream is not None
+        self.num_words, self.has_stream = (
+            config.text.eval_words,
+            "captioner" in networks,
+        )
         self.ends = config.stream.end_token
-        self._stem, self._ema, self._stream = stem, generator, stream
-        self._batches = functions.Batches(mesh, chunk)
+        self._stem, self._ema = networks["text_encoder"], networks["generator"]
+        self._stream = networks.get("captioner")
+        # A few images need not be padded to a whole chunk.
+        self._batches = functions.Batches(mesh, chunk, halved=True)
         self.chunk, compiled = self._batches.size, self._batches.compiled
-        size, c = len(self.vocab), config.gan
+        size, c = len(vocab), config.gan
         self._encode = compiled(functions.encode, build.text_encoder(config, size))
         self._noise = compiled(functions.noise, c.z_dim, c.condition_dim)
         self._generate = compiled(functions.generate, build.generator(config))
@@ -91,42 +73,99 @@ class Model:
         self._score = compiled(functions.score, captioner)
 
     @classmethod
-    def load(cls, workdir, *, chunk=8):
+    def load(cls, workdir: epath.PathLike, *, chunk: int = 8) -> "Model":
         """Opens a run on the first device.
 
         Args:
           workdir: the run's folder, local or a bucket; its generator may still be
             training, STEM is finished. Without a finished STREAM images cannot be
             redescribed.
-          chunk: images made at a time. Everything is padded to it, so that each
-            function is compiled once and an image does not depend on its neighbours.
+          chunk: images made at a time. Batches are padded to it, or to a half, a
+            quarter and so on of it, and each function is compiled once for each; an
+            image does not depend on its neighbours.
 
         Raises:
           FileNotFoundError: no such folder, or a stage has no checkpoint.
           ValueError: a stage is not finished, or `chunk` is not positive.
         """
-        if chunk < 1:
-            raise ValueError(f"chunk = {chunk}: allowed are 1 and more")
-        if not epath.Path(workdir).exists():
-            raise FileNotFoundError(f"workdir {workdir} does not exist")
-        config, words = layout.read_settings(workdir)
-        mesh = meshes.create_mesh(devices=jax.local_devices()[:1])
-        step, generator = layout.load_generator(config, workdir, mesh)
-        home = layout.home(config, workdir, "stream")
-        done = layout.finished_steps(home, "stream") >= config.stream.num_steps
-        return cls(
-            config,
-            words,
-            workdir,
-            step=step,
-            stem=layout.load_stem(config, workdir, mesh)["text"],
-            generator=generator,
-            stream=layout.load_stream(config, workdir, mesh) if done else None,
-            mesh=mesh,
-            chunk=chunk,
+        return cls(**opening.run(workdir, chunk), chunk=chunk)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: epath.PathLike, *, revision: str | None = None, chunk: int = 8
+    ) -> "Model":
+        """Opens a model that `save_pretrained` or `mirrorgan export` wrote.
+
+        Args:
+          source: a shipped model ("toybirds"), a folder or a `.zip`, local or on a
+            bucket, or OWNER/NAME of the Hugging Face hub (extra [hub]).
+          revision: of the hub: a branch, a tag or a commit.
+          chunk: as `load` takes it.
+
+        Raises:
+          FileNotFoundError: nothing of that name is there.
+          ValueError: it is damaged, of another kind or of a newer format.
+        """
+        return cls(**opening.pretrained(source, revision, chunk), chunk=chunk)
+
+    def save_pretrained(
+        self,
+        folder: epath.PathLike,
+        *,
+        model_card: str | None = None,
+        licence: str | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
+        """Writes the model as a folder that `from_pretrained` opens.
+
+        Args:
+          folder: where, local or a bucket: new, empty, or a model that it replaces.
+          model_card: text of its README.md; None writes one without metrics.
+          licence: text of its LICENSE, or None.
+          without: names of optional networks (`bundle.NETWORKS`) that are left out.
+
+        Raises:
+          ValueError: the folder holds something else, or a network of `without` is
+            none that can be left out.
+        """
+        opening.save(self, folder, model_card, licence, without)
+
+    def __call__(
+        self,
+        captions: str | Sequence[str],
+        *,
+        n: int = 1,
+        seed: int = 0,
+        truncation: float = 1.0,
+    ) -> output.Output:
+        """Images of captions, as pictures; options and errors are those of `generate`.
+
+        Args:
+          captions: one, or a list of them.
+          n: images a caption.
+          seed: of the noise.
+          truncation: factor of the noise.
+        """
+        captions = [captions] if isinstance(captions, str) else list(captions)
+        made = self.generate(captions, seed=seed, n=n, truncation=truncation)
+        remarks = [
+            f"{text.shown(caption.text)}: {line}"
+            for caption in self.read(captions)
+            for line in text.remarks(caption, self.vocab)
+        ]
+        return output.Output(made, seed, truncation, remarks, self)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(map(str, self.sizes))
+        held = ", ".join(n for n in bundle.NETWORKS if n in self.networks)
+        return (
+            f"Model {self.name}: stages of {sizes} pixels, {len(self.vocab) - 1} words,"
+            f" {held}, step {self.step}"
         )
 
-    def read(self, captions, names=None):
+    def read(
+        self, captions: Sequence[str], names: Sequence[str] | None = None
+    ) -> list[text.Caption]:
         """`text.read` with this model's words: a list of `text.Caption`.
 
         Raises:
@@ -140,7 +179,7 @@ class Model:
         length = [len(c.words) for c in read]
         return np.array(ids, np.int32), np.array(length, np.int32)
 
-    def noise(self, seed, numbers):
+    def noise(self, seed: int, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """(z [n, Z], eps [n, D']) of images, a function of seed and number alone.
 
         Args:
@@ -155,7 +194,7 @@ class Model:
         numbers = np.asarray(numbers, np.int32)
         return self._batches.map(self._noise, jax.random.key(seed), numbers)
 
-    def features(self, captions):
+    def features(self, captions: Sequence[str]) -> functions.Features:
         """`Features` of captions, which are read as `read` does."""
         return self._batches.map(
             self._encode, self._stem, *self._tokens(self.read(captions))
@@ -176,7 +215,45 @@ class Model:
         images = tuple(np.asarray(image, np.float32) for image in made.images)
         return made._replace(images=images)
 
-    def generate(self, captions, *, seed=0, n=1, truncation=1.0, z=None, eps=None):
+    def images(
+        self,
+        captions: Sequence[str],
+        numbers: Sequence[int],
+        *,
+        seed: int = 0,
+        truncation: float = 1.0,
+    ) -> np.ndarray:
+        """Last images of captions, one each.
+
+        Args:
+          captions: n strings.
+          numbers: n numbers of images: `generate`'s image j of a caption is number j.
+          seed, truncation: as `generate` takes them.
+
+        Returns:
+          [n, q, q, 3] float32 in [-1, 1].
+        """
+        noise = [x * np.float32(truncation) for x in self.noise(seed, numbers)]
+        return self.synthesize(self.features(captions), *noise).images[-1]
+
+    def digest(self) -> str:
+        """SHA-256 of what decides images: words and weights of STEM and GLAM."""
+        found = hashlib.sha256(repr((self.vocab.words, self.vocab.rule)).encode())
+        for name in bundle.REQUIRED:
+            for leaf in jax.tree.leaves(self.networks[name]):
+                found.update(np.ascontiguousarray(leaf).tobytes())
+        return found.hexdigest()
+
+    def generate(
+        self,
+        captions: Sequence[str],
+        *,
+        seed: int = 0,
+        n: int = 1,
+        truncation: float = 1.0,
+        z: np.ndarray | None = None,
+        eps: np.ndarray | None = None,
+    ) -> output.Generated:
         """Images of captions.
 
         Image j of a caption has the noise of (seed, j), whatever the caption: another
@@ -193,7 +270,7 @@ class Model:
           z, eps: [len(captions) * n, Z] and [..., D'] in the place of drawn noise.
 
         Returns:
-          `Generated`.
+          `output.Generated`.
 
         Raises:
           ValueError: an option is out of range, the noise has another shape, or a
@@ -216,7 +293,7 @@ class Model:
             noise.append(values * np.float32(truncation))
         features = jax.tree.map(lambda x: np.repeat(x, n, 0), self.features(captions))
         made = self.synthesize(features, *noise)
-        return Generated(
+        return output.Generated(
             images=made.images,
             word_maps=made.word_attention,
             sentence_maps=made.sentence_attention,
@@ -232,8 +309,8 @@ class Model:
     def _need_stream(self, images):
         if not self.has_stream:
             raise ValueError(
-                f"{self.workdir} has no finished STREAM: its images cannot be"
-                " redescribed. --stage=stream trains one"
+                f"{self.name} has no finished STREAM: its images cannot be redescribed."
+                " In a run --stage=stream trains one"
             )
         shape = np.shape(images)
         if len(shape) != 4 or not shape[0] or shape[3] != 3 or shape[1] != shape[2]:
@@ -244,7 +321,9 @@ class Model:
             raise ValueError("images are integers: allowed are floats in [-1, 1]")
         return np.asarray(images, np.float32)
 
-    def redescribe(self, images, num_words):
+    def redescribe(
+        self, images: np.ndarray, num_words: int | Sequence[int]
+    ) -> list[str]:
         """STREAM's most likely words for images.
 
         Args:
@@ -277,7 +356,7 @@ class Model:
             for row, count in zip(ids, counts, strict=True)
         ]
 
-    def caption_scores(self, images, captions):
+    def caption_scores(self, images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
         """How well captions fit images: STREAM's mean cross entropy a word (Eq. 8).
 
         An end token is no word of theirs.

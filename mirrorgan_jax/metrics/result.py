@@ -249,8 +249,22 @@ def read(path: epath.PathLike) -> Evaluation | None:
     if not path.exists():
         return None
     again = f"`mirrorgan evaluate --workdir={path.parent.parent}` makes it anew"
+    return loads(path.read_bytes(), path, again)
+
+
+def loads(data: bytes | str, path: epath.PathLike, again: str) -> Evaluation:
+    """The evaluation of a text that `dumps` made.
+
+    Args:
+      data: the text.
+      path: what messages call it.
+      again: what to do where it cannot be read, the end of a sentence.
+
+    Raises:
+      OutdatedError, ValueError: as `read`.
+    """
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(data)
     except ValueError:
         raise ValueError(f"{path} is no JSON: {again}") from None
     if not isinstance(found, dict) or not isinstance(found.get("metrics"), dict):

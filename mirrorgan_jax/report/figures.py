@@ -4,6 +4,7 @@ import collections
 
 import numpy as np
 
+from mirrorgan_jax import text
 from mirrorgan_jax.inference import functions, pictures
 from mirrorgan_jax.report import attention, sheets
 
@@ -13,10 +14,11 @@ _STRAIGHT = 1e-4
 
 
 def marked(redescription, caption):
-    """The words of a redescription, those that agree with the caption marked.
+    """The words of a redescription, those that it kept of the caption marked.
 
-    A word agrees when the caption has it; a word that is said more often than in the
-    caption agrees only as often as the caption has it.
+    A word is kept when the caption has it and it says what is to be seen
+    (`text.telling`); one that is said more often than in the caption is kept only as
+    often as the caption has it.
 
     Args:
       redescription: words with spaces between them.
@@ -27,7 +29,7 @@ def marked(redescription, caption):
     """
     left, words = collections.Counter(caption), []
     for word in redescription.split():
-        agrees = left[word] > 0
+        agrees = left[word] > 0 and text.telling(word)
         left[word] -= agrees
         words.append((word, sheets.AGREES if agrees else sheets.FAINT))
     return words

@@ -6,7 +6,6 @@ It shows what the run's folder holds; what is not there is said in a sentence.
 import base64
 import datetime
 import io
-import json
 import math
 import statistics
 
@@ -18,7 +17,7 @@ from mirrorgan_jax.metrics.result import Refused, Result, Row
 from mirrorgan_jax.report import charts
 from mirrorgan_jax.report import paper as published
 from mirrorgan_jax.settings import base as configs
-from mirrorgan_jax.workdir import files, layout, metric_log
+from mirrorgan_jax.workdir import files, layout, metric_log, provenance
 
 _GRIDS = 8  # sample grids of the training that are shown
 PICTURE_BYTES, _GRID_BYTES = 1_200_000, 400_000  # of one picture in the page
@@ -62,7 +61,7 @@ def _contents(workdir, config):
     config = config or saved_config(workdir)
     dataset = config.data.name if config is not None else None
     evaluation, missing = _evaluation(folder / "evaluation.json")
-    run = _json(folder / "run.json")
+    run = provenance.read(workdir)
     rows = metric_log.read_metrics(workdir)
     grids = _grids(workdir / "samples")
     metrics = evaluation.metrics if evaluation else {}
@@ -87,15 +86,6 @@ def _contents(workdir, config):
         "settings": _settings(config),
         "preset": config.preset if config is not None else None,
     }
-
-
-def _json(path):
-    """The dictionary in a file; empty where there is none that can be read."""
-    try:
-        found = json.loads(path.read_bytes()) if path.exists() else {}
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _dict(values, key):

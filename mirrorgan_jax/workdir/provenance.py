@@ -129,5 +129,18 @@ def write(workdir, homes):
             if (times := stage_times(home, stage))
         },
     }
-    path = epath.Path(workdir) / "report" / "run.json"
-    files.write_text(path, json.dumps(values, indent=2) + "\n")
+    files.write_text(_run_file(workdir), json.dumps(values, indent=2) + "\n")
+
+
+def _run_file(workdir):
+    return epath.Path(workdir) / "report" / "run.json"
+
+
+def read(workdir):
+    """What `write` wrote; {} where there is nothing that can be read."""
+    path = _run_file(workdir)
+    try:
+        found = json.loads(path.read_bytes()) if path.exists() else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,6 +1,7 @@
 """Captions to pictures from the command line."""
 
 import io
+import json
 import sys
 
 import numpy as np
@@ -84,13 +85,48 @@ def test_captions_of_a_file_get_a_sheet_each(run, tmp_path):
         ([f"--caption={CAPTION}", "--n=0"], "n"),
         ([f"--caption={CAPTION}", "--truncation=-1"], "truncation"),
         (["--captions_file=none.txt"], "none.txt"),
-        ([CAPTION], "is no flag"),
+        (["xyzzy"], "caption 1 has no known word"),
+        ([CAPTION, "--model=toybirds"], "--workdir and --model: give one of them"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(run, flags, message):
     status, _, err, found = run(*flags)
     assert status == 1 and not found
     assert err.startswith("error") and message in err and err.count("\n") == 1
+
+
+def test_captions_stand_beside_the_flags_too(run):
+    beside, flagged = (
+        pixels(run(*flags, "--n=1", out=name)[3])
+        for name, flags in {"a": [CAPTION], "b": [f"--caption={CAPTION}"]}.items()
+    )
+    np.testing.assert_array_equal(beside[0], flagged[0])
+
+
+def test_images_alone_are_listed_and_made_once(run, tmp_path, monkeypatch):
+    path = tmp_path / "captions.txt"
+    path.write_text(f"{CAPTION}\na green bird\n{CAPTION}\n")
+    flags = (f"--captions_file={path}", "--n=3", "--no_sheet", "--batch_size=4")
+    status, out, err, found = run(*flags)
+    assert status == 0, err
+    images = sorted(name for name in found if name.endswith(".png"))
+    assert len(images) == 9 and images[0].startswith("000-this-red-bird")
+    lines = found["manifest.jsonl"].read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["file"] for row in rows[1:]] == images
+    assert rows[4]["caption"] == "a green bird" and rows[4]["index"] == 0
+    # The images of a sheet, under the same seed.
+    sheets = run(f"--caption={CAPTION}", "--n=3", out="sheets")[3]
+    for own, name in zip(pixels(sheets)[:3], images, strict=False):
+        alone = np.asarray(Image.open(found[name]), int)
+        assert np.abs(alone - own).max() <= 1  # batches of other sizes
+    kept = {name: found[name].stat().st_mtime_ns for name in images[1:]}
+    found[images[0]].unlink()
+    status, out, err, found = run(*flags)
+    assert status == 0 and "9 images, 8 were there" in out
+    assert {name: found[name].stat().st_mtime_ns for name in images[1:]} == kept
+    status, _, err, _ = run(*flags, "--seed=1")
+    assert status == 1 and "images of another seed" in err
 
 
 def test_an_empty_line_is_named_by_file_and_line(run, tmp_path):

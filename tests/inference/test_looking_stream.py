@@ -23,14 +23,13 @@ def model(tmp_path_factory):
 def ending(model, *, likely):
     """The model with another bias of its end token."""
     config, mesh = model.config, meshes.create_mesh()
-    found = layout.load_stream(config, model.workdir, mesh)
+    found = layout.load_stream(config, model.name, mesh)
     bias = found["params"]["decoder"]["linear"]["bias"]
     found["params"]["decoder"]["linear"]["bias"] = bias.at[0].set(likely)
+    networks = {**model.networks, "captioner": found}
     return api.Model(
-        config, random_runs.WORDS, model.workdir, step=model.step, stream=found,
-        stem=layout.load_stem(config, model.workdir, mesh)["text"],
-        generator=layout.load_generator(config, model.workdir, mesh)[1], mesh=mesh,
-    )  # fmt: skip
+        config, model.vocab, networks, model.name, step=model.step, mesh=mesh
+    )
 
 
 def test_redescriptions_end_by_themselves(model):
@@ -53,7 +52,7 @@ def test_redescriptions_end_by_themselves(model):
 
 def test_weights_come_back_and_other_decoders_are_refused(model):
     config, mesh = model.config, meshes.create_mesh()
-    found = layout.load_stream(config, model.workdir, mesh)
+    found = layout.load_stream(config, model.name, mesh)
     create = jax.jit(stages.stream(config, len(random_runs.WORDS)).create)
     written = create(jax.random.key(1)).captioner
     for key, value in {
@@ -66,4 +65,4 @@ def test_weights_come_back_and_other_decoders_are_refused(model):
     other = config.copy_and_resolve_references()
     other.stream.decoder, other.stream.end_token = "lstm", False
     with pytest.raises(ValueError, match="stream.decoder = 'lstm', was 'attention'"):
-        layout.load_stream(other, model.workdir, mesh)
+        layout.load_stream(other, model.name, mesh)

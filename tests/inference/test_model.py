@@ -138,7 +138,7 @@ def test_score_is_the_mean_cross_entropy_a_word(model):
     captions = [RED, "blue bird"]
     scores = model.caption_scores(images, captions)
     module = build.captioner(model.config, len(WORDS))
-    stream = layout.load_stream(model.config, model.workdir, meshes.create_mesh())
+    stream = layout.load_stream(model.config, model.name, meshes.create_mesh())
     for image, caption, score in zip(images, captions, scores, strict=True):
         ids = model.vocab.encode(caption)
         logits = module.apply(stream, image[None], np.array([ids]), train=False)[0]
@@ -152,7 +152,7 @@ def test_score_is_the_mean_cross_entropy_a_word(model):
 
 
 def test_a_run_whose_stream_is_gone_generates_and_says_so(model, tmp_path):
-    shutil.copytree(model.workdir, tmp_path / "run")
+    shutil.copytree(model.name, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "stream")
     bare = api.Model.load(tmp_path / "run")
     assert not bare.has_stream
