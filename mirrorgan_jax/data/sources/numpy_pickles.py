@@ -6,6 +6,7 @@ a type is one of a short list, and its bytes must be as many as it says.
 """
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,6 +14,7 @@ ALLOWED = (
     "lists, tuples, dictionaries, strings and numbers are read, and NumPy's scalars"
     " and one-dimensional arrays of them"
 )
+OPCODES: dict[int, Callable[..., None]] = {}  # none but those of all pickles
 _NAMES = {
     ("numpy", "dtype"): "dtype",
     ("numpy", "ndarray"): "ndarray",
@@ -47,7 +49,7 @@ class Arguments(tuple, Symbol):
     """A tuple that holds symbols."""
 
     def __str__(self) -> str:
-        return "a tuple of NumPy's parts"
+        return "a tuple of parts of a library"
 
 
 class DType(Symbol):

@@ -1,11 +1,13 @@
 """The stack machine that pickles are written for, without all that could run code.
 
 `Reader` takes the arguments of opcodes from the file, `Machine` keeps the values; which
-opcode does what says `pickles`. Everything that grows has a limit.
+opcode does what says `pickles`, what a library's values are made of its parts
+(`numpy_pickles`). Everything that grows has a limit.
 """
 
 import re
 import struct
+from typing import Any
 
 from mirrorgan_jax.data.sources import numpy_pickles, records
 
@@ -30,13 +32,22 @@ _ESCAPES = {b"\\": b"\\", b"'": b"'", b'"': b'"', b"n": b"\n", b"r": b"\r", b"t"
 class Reader:
     """Takes opcodes and their arguments from the bytes of a pickle.
 
+    Args:
+      data: bytes that hold a pickle.
+      at: where in them it begins.
+
     Attributes:
       start: offset of the opcode that was taken last.
     """
 
-    def __init__(self, data: bytes):
-        self.start = 0
-        self._data, self._at = data, 0
+    def __init__(self, data: bytes, at: int = 0):
+        self.start = at
+        self._data, self._at = data, at
+
+    @property
+    def at(self) -> int:
+        """Offset of what comes next."""
+        return self._at
 
     def opcode(self) -> int:
         """The next opcode."""
@@ -139,10 +150,18 @@ class Reader:
 
 
 class Machine(Reader):
-    """The values that a pickle has made so far."""
+    """The values that a pickle has made so far.
 
-    def __init__(self, data: bytes):
-        super().__init__(data)
+    Args:
+      data, at: as of `Reader`.
+      parts: what knows the values of a library, such as `numpy_pickles`: by its
+        `name`, `reduce` and `build`, the OPCODES that they alone need, and words for
+        what is ALLOWED.
+    """
+
+    def __init__(self, data: bytes, at: int = 0, parts: Any = numpy_pickles):
+        super().__init__(data, at)
+        self.parts = parts
         self._stack, self._marks, self._memo = [], [], {}
         self._containers = self._made = 0
         # By id: nesting of each list, dict and tuple, and which lie in another. What
@@ -153,7 +172,6 @@ class Machine(Reader):
         """The one value that is left at STOP."""
         if self._marks or len(self._stack) != 1:
             raise ValueError(f"STOP leaves {len(self._stack)} values, not one")
-        self.end()
         return self._plain(self._stack[0])
 
     def push(self, value: object) -> None:
@@ -194,7 +212,7 @@ class Machine(Reader):
 
     def _plain(self, value: object) -> object:
         if isinstance(value, numpy_pickles.Symbol):
-            raise ValueError(f"{value} is refused; only {numpy_pickles.ALLOWED}")
+            raise ValueError(f"{value} is refused; only {self.parts.ALLOWED}")
         if isinstance(value, numpy_pickles.Array) and not value.filled:
             raise ValueError("a NumPy array without its items")
         return value
@@ -239,7 +257,7 @@ class Machine(Reader):
         self.update(values)
 
     def tuple(self, values: list) -> None:
-        """A tuple; one with symbols can only become NumPy's arguments."""
+        """A tuple; one with symbols can only become arguments."""
         symbols = any(isinstance(v, numpy_pickles.Symbol) for v in values)
         kind = numpy_pickles.Arguments if symbols else tuple
         self._begin(kind(values), self._place(values, symbols=True))
@@ -288,7 +306,7 @@ class Machine(Reader):
         """One of the few names that are known, as a symbol."""
         if not isinstance(module, str) or not isinstance(attribute, str):
             raise ValueError("a name that is no string")
-        self.push(numpy_pickles.name(module, attribute))
+        self.push(self.parts.name(module, attribute))
 
     def name_lines(self) -> None:
         """A name in two lines."""
@@ -298,17 +316,18 @@ class Machine(Reader):
         """A name applied to its arguments."""
         function, arguments = self.last(2)
         self._spend(arguments)
-        value = numpy_pickles.reduce(function, arguments)
-        if isinstance(value, list):
-            self._begin(value, self._place(value))
+        value = self.parts.reduce(function, arguments)
+        if isinstance(value, list | dict):
+            held = value if isinstance(value, list) else list(value.values())
+            self._begin(value, self._place(held))
         else:
             self.push(value)
 
     def build(self) -> None:
-        """The state of the NumPy value before it."""
+        """The state of the library's value before it."""
         target, state = self.last(2)
         self._spend(state)
-        numpy_pickles.build(target, state)
+        self.parts.build(target, state)
         if isinstance(target, list):
             self._depths[id(target)] = self._place(target)
         self.push(target)
@@ -319,4 +338,4 @@ class Machine(Reader):
             if isinstance(part, str | bytes | list):
                 self._made += len(part)
         if self._made > MAX_BYTES:
-            raise ValueError(f"NumPy's values of more than {MAX_BYTES:,} bytes")
+            raise ValueError(f"values made of more than {MAX_BYTES:,} bytes")

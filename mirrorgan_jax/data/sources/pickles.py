@@ -11,7 +11,7 @@ stops at bytes above 127 in what Python 2 wrote.)
 import pickletools
 from collections.abc import Callable
 
-from mirrorgan_jax.data.sources import files, numpy_pickles, pickle_machine
+from mirrorgan_jax.data.sources import files, pickle_machine
 from mirrorgan_jax.data.sources.pickle_machine import Machine
 
 _STOP = ord(".")
@@ -34,7 +34,9 @@ def load(data: bytes, where: str) -> object:
         raise ValueError(f"{where}: larger than a pickle may be, {most}")
     machine = Machine(data)
     try:
-        return _walk(machine)
+        value = walk(machine)
+        machine.end()
+        return value
     except ValueError as error:
         damage = _damage(data)
         reason = damage or f"byte {machine.start}: {error}"
@@ -53,11 +55,22 @@ def _damage(data: bytes) -> str:
     return ""
 
 
-def _walk(machine: Machine) -> object:
-    """Does what every opcode says, up to STOP."""
+def walk(machine: Machine) -> object:
+    """Does what every opcode says, up to STOP.
+
+    Args:
+      machine: at the beginning of a pickle; afterwards behind it.
+
+    Returns:
+      The value.
+
+    Raises:
+      ValueError: as `load`, without the file's name.
+    """
+    parts = machine.parts
     for _ in range(pickle_machine.MAX_ITEMS):
         code = machine.opcode()
-        action = _ACTIONS.get(code)
+        action = _ACTIONS.get(code) or parts.OPCODES.get(code)
         if action is not None:
             action(machine)
         elif code == _STOP:
@@ -65,7 +78,7 @@ def _walk(machine: Machine) -> object:
         else:
             known = pickletools.code2op.get(chr(code))
             name = known.name if known else f"opcode {code:#04x}"
-            raise ValueError(f"{name} is refused; only {numpy_pickles.ALLOWED}")
+            raise ValueError(f"{name} is refused; only {parts.ALLOWED}")
     raise ValueError(f"more than {pickle_machine.MAX_ITEMS:,} items")
 
 
@@ -124,7 +137,7 @@ def _actions() -> dict[int, Callable[[Machine], None]]:
         b"g": lambda m: m.get(m.decimal()),
         b"h": lambda m: m.get(m.number(u8)),
         b"j": lambda m: m.get(m.number(u32)),
-        # NumPy's parts.
+        # Parts of libraries.
         b"c": Machine.name_lines,
         b"\x93": lambda m: m.name(*m.last(2)),
         b"R": Machine.reduce,
