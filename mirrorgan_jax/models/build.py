@@ -113,6 +113,7 @@ def generator(config):
         word_context=c.word_attention,
         sentence_context=c.sentence_attention,
         condition_context=c.condition_context,
+        context_reduction=c.context_reduction,
         remat=c.generator_remat,
         dtype=_dtype(config),
     )

@@ -68,6 +68,8 @@ class InitialStage(nn.Module):
 class NextStage(nn.Module):
     """F_i: attention, 1x1 convolution, residual blocks, up-block.
 
+    Without `context_reduction` there is no such convolution, as in AttnGAN: what
+    follows is as wide as the features and their contexts.
     `condition_context` joins the augmented sentence to every pixel before the 1x1
     convolution, beside the attentions' contexts or in their place (StackGAN++).
     """
@@ -78,6 +80,7 @@ class NextStage(nn.Module):
     word_context: bool
     sentence_context: bool
     condition_context: bool = False
+    context_reduction: bool = True
     remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -107,7 +110,8 @@ class NextStage(nn.Module):
             **types,
         )(features, condition, words, mask)
         x = jnp.concatenate([features, *contexts], -1)
-        x = layers.Pointwise(features=2 * width, name="reduce", **types)(x)
+        if self.context_reduction:
+            x = layers.Pointwise(features=2 * width, name="reduce", **types)(x)
         if self.condition_context:
             # The condition is the same everywhere: its part of the 1x1 convolution
             # needs one product, not one a pixel.
@@ -142,8 +146,9 @@ class Generator(nn.Module):
     """Text features and noise -> images of every stage.
 
     `word_context` and `sentence_context` switch the two attentions (Table 3),
-    `condition_context` the augmented sentence at every pixel of later stages; `remat`
-    is the policy of `layers.remat` for up-blocks and residual blocks.
+    `condition_context` the augmented sentence at every pixel of later stages (it needs
+    `context_reduction`, the 1x1 convolution behind all of them); `remat` is the policy
+    of `layers.remat` for up-blocks and residual blocks.
     """
 
     stages: int = 3
@@ -156,6 +161,7 @@ class Generator(nn.Module):
     word_context: bool = True
     sentence_context: bool = True
     condition_context: bool = False
+    context_reduction: bool = True
     remat: str = "none"
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -199,6 +205,7 @@ class Generator(nn.Module):
                 self.word_context,
                 self.sentence_context,
                 self.condition_context,
+                self.context_reduction,
                 self.remat,
                 name=f"stage_{i}",
                 **types,

@@ -96,6 +96,18 @@ def _decoder_problems(stream, evaluation, generated):
         )
 
 
+def _weights_problems(weights):
+    """Stages that are another run's start from no file."""
+    if not weights.pretrained:
+        return
+    for key in ("text_encoder", "image_encoder", "captioner"):
+        if weights[key]:
+            yield (
+                f"config.weights.{key} = {weights[key]!r}: weights.pretrained takes"
+                " STEM and STREAM of another run, so it must be empty"
+            )
+
+
 def relation_problems(
     config: ml_collections.ConfigDict, stages: Sequence[str], sizes: Sequence[int]
 ) -> Iterator[str]:
@@ -143,6 +155,12 @@ def relation_problems(
             f" {gan.gradient_penalty!r} needs 'spectral' or 'none', as batch norm makes"
             " an image's gradient depend on the other images"
         )
+    if gan.condition_context and not gan.context_reduction:
+        yield (
+            "config.gan.context_reduction = False: gan.condition_context = True joins"
+            " the sentence in that convolution, so it must be True"
+        )
+    yield from _weights_problems(config.weights)
     contexts = ("word_attention", "sentence_attention", "condition_context")
     if gan.stages > 1 and not any(gan[key] for key in contexts):
         yield (

@@ -153,6 +153,8 @@ _GAN = {
     "sentence_attention": True,  # Eq. 5
     # Augmented sentence joined to every pixel of later stages; StackGAN++.
     "condition_context": False,
+    # 1x1 convolution behind the attentions; released code. AttnGAN has none.
+    "context_reduction": True,
     "sentence_softmax_axis": one_of("channel", "spatial"),  # Eq. 5 prints none
     "sentence_conv": False,  # preset; 1x1 conv before Eq. 5's softmax
     "d_norm": one_of("batch", "spectral", "none"),
@@ -209,7 +211,7 @@ _EVAL = {
     "folds": 10,  # parts of the images over which R-precision varies
     "kid_subsets": 100,
     "kid_subset_size": 1000,  # generated and as many real images
-    # Feature networks of IS, FID and KID, .safetensors; all that are given look.
+    # Feature networks of IS, FID and KID, files as of weights; all that are given look.
     "inception_fid": "",  # the ImageNet graph of 2015 that FID is defined by
     "inception_v3": "",  # torchvision's
     "inception_cub": "",  # StackGAN's for CUB, that of the published scores of birds
@@ -229,8 +231,16 @@ _EVAL = {
 }
 
 _WEIGHTS = {
-    "inception_v3": "",  # STEM's trunk, .safetensors, torchvision or timm names
-    "resnet152": "",  # STREAM's trunk, .safetensors, torchvision or timm names
+    # Files of weights, .safetensors or PyTorch's .pth (docs/weights.md).
+    "inception_v3": "",  # STEM's trunk, torchvision or timm
+    "resnet152": "",  # STREAM's trunk, torchvision or timm
+    # What stages start from, of AttnGAN's, DM-GAN's (STEM) or MirrorGAN's code; with
+    # num_steps = 0 a stage takes it as it is. Several files stand with commas between.
+    "text_encoder": "",
+    "image_encoder": "",  # DAMSM's, of STEM
+    "captioner": "",  # STREAM's CNN and RNN, or one of them
+    "generator": "",  # its moving average starts from it too
+    "discriminators": "",  # all, or none
     "random": False,  # go on with random backbones where no file is given
     # Workdir of another run whose finished STEM and STREAM are taken; "": this run's.
     "pretrained": "",

@@ -144,11 +144,13 @@ def conditioning():
     return {"fc": ("dense",)}
 
 
-def attention(*, sentence_conv=True):
-    """Map of the global-local attention."""
-    modules = {"conv_context": ("word_projection",), "linear": ("sentence_projection",)}
-    if sentence_conv:
-        modules["conv_sentence_vis"] = ("sentence_conv",)
+def attention(*, sentence=True, sentence_conv=True):
+    """Map of the global-local attention; without `sentence` that of AttnGAN."""
+    modules = {"conv_context": ("word_projection",)}
+    if sentence:
+        modules["linear"] = ("sentence_projection",)
+        if sentence_conv:
+            modules["conv_sentence_vis"] = ("sentence_conv",)
     return modules
 
 
@@ -172,10 +174,12 @@ def initial_stage(up_blocks=4):
     return modules
 
 
-def next_stage(*, num_residual=2, sentence_conv=True):
+def next_stage(*, num_residual=2, sentence=True, sentence_conv=True, reduction=True):
     """Map of F_i, i > 0."""
-    modules = _under(attention(sentence_conv=sentence_conv), "att", ("attention",))
-    modules["conv"] = ("reduce",)
+    looked = attention(sentence=sentence, sentence_conv=sentence_conv)
+    modules = _under(looked, "att", ("attention",))
+    if reduction:
+        modules["conv"] = ("reduce",)
     for i in range(num_residual):
         for half, (conv, norm) in enumerate(((0, 1), (3, 4))):
             prefix, place = f"residual.{i}.block", f"residual_{i}"
@@ -184,19 +188,20 @@ def next_stage(*, num_residual=2, sentence_conv=True):
     return modules | _block("upsample", ("up",), 1, 2)
 
 
-def generator(stages, *, up_blocks=4, num_residual=2, sentence_conv=True):
+def generator(stages, *, up_blocks=4, **next_stages):
     """Map of the generator.
 
     Args:
       stages: number of stages.
       up_blocks: up-blocks of the first stage, log2(base_size / 4).
-      num_residual: residual blocks of each later stage.
-      sentence_conv: whether the 1x1 convolution of Eq. 5's reference exists.
+      **next_stages: `num_residual`, the residual blocks of each later stage;
+        `sentence`, `sentence_conv` and `reduction`, whether the sentence's attention,
+        the 1x1 convolution within it and the one behind both attentions exist: all do
+        in the reference, none in AttnGAN.
     """
     modules = _under(conditioning(), "ca_net", ("conditioning",))
     for i in range(stages):
-        stage = next_stage(num_residual=num_residual, sentence_conv=sentence_conv)
-        stage = stage if i else initial_stage(up_blocks)
+        stage = next_stage(**next_stages) if i else initial_stage(up_blocks)
         modules |= _under(stage, f"h_net{i + 1}", (f"stage_{i}",))
         modules[f"img_net{i + 1}.img.0"] = (f"image_{i}", "conv")
     return modules
