@@ -15,6 +15,7 @@ from mirrorgan_jax import data, progress
 from mirrorgan_jax.data import doubts
 from mirrorgan_jax.evaluation import evaluate, protocol, quick
 from mirrorgan_jax.metrics import classifier as classifiers
+from mirrorgan_jax.metrics import features
 from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
@@ -23,7 +24,7 @@ from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.training import loop, stages, stream_step
 from mirrorgan_jax.training import state as states
 from mirrorgan_jax.weights import pretrained
-from mirrorgan_jax.workdir import layout
+from mirrorgan_jax.workdir import layout, provenance
 
 
 class Parts(NamedTuple):
@@ -123,7 +124,7 @@ def run(config, workdir, wanted):
     )
     configs.validate(config, num_devices=jax.device_count(), stages=[*groups])
     data.check(config.data)
-    _check_prerequisites(config, workdir, wanted)
+    started = _check_prerequisites(config, workdir, wanted)
     hosts.say(f"configuration:\n{config}\nworkdir: {workdir}")
     changed = advice.preset_departures(config)
     if changed:
@@ -139,6 +140,7 @@ def run(config, workdir, wanted):
         f" devices: {mesh.size} {jax.devices()[0].platform}"
         f" of {jax.process_count()} processes, {dict(mesh.shape)}"
     )
+    pretrained.check_words(started, len(dataset.vocab))
     config = config.copy_and_resolve_references()
     config.data.contents = dataset.contents
     doubts.look_at(dataset, config, training=bool(groups))
@@ -156,7 +158,12 @@ def run(config, workdir, wanted):
 
 
 def _check_prerequisites(config, workdir, wanted):
-    """Refuses stages whose backbone, or a stage that they build on, is not there."""
+    """Refuses stages whose weights, or a stage that they build on, are not there.
+
+    Returns:
+      `pretrained.File`s that the stages will start from.
+    """
+    started = []
     for name in wanted:
         needs = ("stem", "gan")
         if name != "evaluate":
@@ -164,14 +171,19 @@ def _check_prerequisites(config, workdir, wanted):
             needs, config_ = stage.needs(config), stage.configured(config)
         for other in needs:
             folder = layout.home(config, workdir, other)
-            if other not in wanted and not layout.finished_steps(folder, other):
+            if other not in wanted and not layout.is_saved(folder, other):
                 raise FileNotFoundError(layout.absent(folder, other))
         if name == "evaluate":
             continue
         folder = layout.home(config, workdir, name)
-        wrong = pretrained.missing(config_, stage.group)
-        if wrong and not layout.finished_steps(folder, stage.group):
-            raise ValueError(wrong)
+        if not layout.is_saved(folder, stage.group):
+            started += pretrained.check(config_, stage.group)
+    if "evaluate" in wanted[1:]:
+        # Before the first stage, not after the last.
+        for kind in features.KINDS:
+            if config.eval[kind]:
+                features.load(kind, config.eval[kind])
+    return started
 
 
 def _train(parts, name):
@@ -224,6 +236,18 @@ def _batches(parts, stage):
     )
 
 
+def _start(parts, stage):
+    """What a stage's `create` takes after its key; the files are said and noted."""
+    start = pretrained.start(parts.config, stage, len(parts.dataset.vocab))
+    for file in start.files:
+        notes = "".join(f"; {note}" for note in file.notes)
+        hosts.say(f"{stage}: starts from {file.path}: {file.title}{notes}")
+    if hosts.is_first() and start.files:
+        named = [file._asdict() for file in start.files]
+        provenance.write_start(parts.workdir, stage, named)
+    return (start.tree,)
+
+
 def _quick_evaluator(parts, generator=None):
     config = parts.config
     return quick.make_evaluator(
@@ -255,7 +279,7 @@ def _stem(parts):
         )
 
     return trainer, {
-        "initial": lambda: pretrained.trunk(config, "stem"),
+        "initial": lambda: _start(parts, "stem"),
         "evaluate": evaluate_state,
     }
 
@@ -269,9 +293,9 @@ def _stream(parts):
 
     def initial():
         if not c.trunk_from_stem:
-            return pretrained.trunk(config, "stream")
+            return _start(parts, "stream")
         image = layout.load_stem(config, parts.workdir, parts.mesh)["image"]
-        return ((image["params"]["trunk"], image["batch_stats"]["trunk"]),)
+        return ({k: {"encoder": {"trunk": v["trunk"]}} for k, v in image.items()},)
 
     def evaluate_state(state):
         return quick.cross_entropies(
@@ -291,7 +315,7 @@ def _gan(parts):
     c = config.gan
     stem = layout.load_stem(config, workdir, mesh)
     stream = layout.load_stream(config, workdir, mesh) if c.lambda_stream else {}
-    if c.lambda_stream and not layout.finished_steps(workdir, "gan"):
+    if c.lambda_stream and not layout.is_saved(workdir, "gan"):
         quick.check_gate(config, parts.dataset, mesh, stream)
     trainer = stages.gan(config, len(parts.dataset.vocab))
     evaluator = _quick_evaluator(parts, trainer.modules["generator"])
@@ -309,6 +333,7 @@ def _gan(parts):
         quick.write_sample(workdir, f"{step:07d}", grid)
 
     return trainer, {
+        "initial": lambda: _start(parts, "gan"),
         "frozen": {
             "stem": stem["text"],
             "stream": stream,
@@ -326,7 +351,7 @@ def _evaluate(parts):
     """The final evaluation, with a judge of attributes where the truth is known."""
     config, truth = parts.config, parts.dataset.truth
     home = layout.home(config, parts.workdir, "heldout")
-    if "heldout" in needed_stages(config) and not layout.finished_steps(home, "stream"):
+    if "heldout" in needed_stages(config) and not layout.is_saved(home, "stream"):
         hosts.say("no held-out captioner: --stage=heldout trains one")
     evaluate.run(
         *parts,
@@ -340,11 +365,11 @@ def _captioners(parts):
     config, mesh, workdir = parts.config, parts.mesh, parts.workdir
     found, size = {}, len(parts.dataset.vocab)
     home = layout.home(config, workdir, "stream")
-    if layout.finished_steps(home, "stream") >= config.stream.num_steps:
+    if layout.is_finished(config, home, "stream"):
         variables = layout.load_stream(config, workdir, mesh)
         found["STREAM"] = build.captioner(config, size), variables
     folder = layout.home(config, workdir, "heldout")
-    if layout.finished_steps(folder, "stream"):
+    if layout.is_saved(folder, "stream"):
         own = stages.held_out(config)
         variables = layout.load_stream(own, folder, mesh)
         found["held-out captioner"] = build.captioner(own, size), variables

@@ -32,7 +32,7 @@ def run(workdir, chunk):
         "image_encoder": stem["image"],
     }
     home = layout.home(config, workdir, "stream")
-    if layout.finished_steps(home, "stream") >= config.stream.num_steps:
+    if layout.is_finished(config, home, "stream"):
         networks["captioner"] = layout.load_stream(config, workdir, mesh)
     evaluation = epath.Path(workdir) / "report" / "evaluation.json"
     return {

@@ -108,7 +108,7 @@ def _evaluation(path):
 def saved_config(workdir):
     """Configuration of the latest stage that has a checkpoint, or None."""
     for stage in reversed(configs.STAGES):
-        if layout.finished_steps(workdir, stage):
+        if layout.is_saved(workdir, stage):
             return layout.read_settings(workdir, stage)[0]
     return None
 

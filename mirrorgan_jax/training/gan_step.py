@@ -31,7 +31,10 @@ class GanState:
 
 
 def make_create_state(networks, optimizers, *, word_dim, z_dim, condition_dim):
-    """A function `create(key) -> GanState` at step 0.
+    """A function `create(key, start=None) -> GanState` at step 0.
+
+    `start` replaces random variables: {"generator", "discriminators"}, of each what
+    there is; the moving average starts as the generator does.
 
     Args:
       networks: `models.build.Networks`.
@@ -39,17 +42,20 @@ def make_create_state(networks, optimizers, *, word_dim, z_dim, condition_dim):
       word_dim, z_dim, condition_dim: D, Z and D'.
     """
 
-    def create(key):
+    def create(key, start=None):
+        start = start or {}
         keys = iter(jax.random.split(key, 1 + len(networks.discriminators)))
         text = jnp.zeros((2, 3, word_dim))
         inputs = (jnp.zeros((2, z_dim)), jnp.zeros((2, condition_dim)), text[:, 0])
         generator = networks.generator.init(
             next(keys), *inputs, text, jnp.ones((2, 3), bool), train=False
         )
-        discriminators = {}
+        generator = states.started(generator, start.get("generator"))
+        discriminators, given = {}, start.get("discriminators", {})
         for name, module in networks.discriminators.items():
             image = jnp.zeros((2, module.image_size, module.image_size, 3))
             variables = module.init(next(keys), image, text[:, 0], train=False)
+            variables = states.started(variables, given.get(name))
             discriminators[name] = states.NetworkState.create(
                 variables, optimizers["D"]
             )

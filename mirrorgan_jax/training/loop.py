@@ -136,14 +136,15 @@ def run_stage(task, *, workdir, config, vocab, mesh):
         # 1. The state: fresh, or the newest complete checkpoint.
         key = jax.random.key(task.seed)
         placing = {"shard_optimizer": config["mesh"]["shard_optimizer"]}
-        start = checkpoints.latest_step() or 0
-        if start:
+        latest = checkpoints.latest_step()
+        resumed, start = latest is not None, latest or 0
+        if resumed:
             saved = checkpoints.restored_json(start)
             layout.check_resumable(task.folder, *saved, config, vocab)
-        if start >= c.num_steps:
+        if resumed and start >= c.num_steps:
             hosts.say(f"{task.name}: nothing to do, all {c.num_steps} steps are done")
             return
-        if start:
+        if resumed:
             body, ema = _split(states.abstract(task.create, mesh, key, **placing))
             body, ema = checkpoints.restore(start, body, ema=ema)
             state = body if ema is None else body.replace(ema=ema)
@@ -224,6 +225,14 @@ class _Keeper:
         self.clock.save(step)
         self.clock.rest()
 
+    def keep(self, state, step):
+        """Does all that is due after `step`."""
+        results = self.evaluate(state, step)
+        # Before the checkpoint: a kill in between draws it again.
+        self.sample(state, step)
+        if self.due(step, "checkpoint"):
+            self.save(state, step, results)
+
     def stop(self, state, step):
         """Saves at once: what else is due after `step`, `make_up` does."""
         self.save(state, step, None)
@@ -247,11 +256,14 @@ def _train(keeper, state, start, mesh):
     key = states.create(lambda: jax.random.key(task.seed), mesh)
     program = None
     rows = meshes.local_rows(mesh, c.batch_size)
-    batches = task.batches(start, rows)
+    # Without steps what the stage started from is its result, and no picture is read.
+    batches = task.batches(start, rows) if last else iter(())
     pending = []
     with hosts.Preemption() as preemption, jax.set_mesh(mesh):
         if start:
             keeper.make_up(state, start)
+        if not last:
+            keeper.keep(state, 0)
         for step in range(start + 1, last + 1):
             batch = meshes.global_batch(mesh, rows, next(batches), c.batch_size)
             if program is None:
@@ -279,11 +291,7 @@ def _train(keeper, state, start, mesh):
             keeper.bar.update(1, **shown)
             if stop:
                 keeper.stop(state, step)
-            results = keeper.evaluate(state, step)
-            # Before the checkpoint: a kill in between draws it again.
-            keeper.sample(state, step)
-            if keeper.due(step, "checkpoint"):
-                keeper.save(state, step, results)
+            keeper.keep(state, step)
         if preemption.reached():
             keeper.checkpoints.wait()
             raise hosts.Terminated(f"{task.name}: saved step {last}")

@@ -20,8 +20,8 @@ class Trainer(NamedTuple):
     """A stage's pure functions and its modules.
 
     Attributes:
-      create: `create(key, ...) -> state` at step 0; STEM and STREAM take a pretrained
-        trunk after the key.
+      create: `create(key, start=None) -> state` at step 0; `start` is what stands in
+        place of random variables.
       train_step: `train_step(state, frozen, batch, key) -> (state, metrics)`.
       modules: {name: module}, for evaluation beside training.
       lazy: `states.Lazy`; None where all steps are `train_step`.
@@ -189,7 +189,7 @@ def held_out(config):
         config.stream.decoder = config.eval.heldout_decoder
         config.stream.trunk_from_stem = False
         config.stream.num_steps = config.eval.heldout_steps
-        config.weights.pretrained = ""
+        config.weights.pretrained = config.weights.captioner = ""
     return config
 
 

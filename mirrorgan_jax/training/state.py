@@ -52,6 +52,25 @@ class NetworkState:
         return self.replace(params=params, opt_state=opt_state, batch_stats=batch_stats)
 
 
+def started(variables, start):
+    """Variables with parts of them replaced.
+
+    Args:
+      variables: nested dictionaries, such as a module's `init` returned.
+      start: nested dictionaries of some of their parts; None: none.
+
+    Raises:
+      ValueError: `start` has a part that they have not.
+    """
+    if start is None:
+        return variables
+    if not isinstance(variables, dict):
+        return start
+    if start.keys() - variables.keys():
+        raise ValueError(f"no place for {sorted(start.keys() - variables.keys())}")
+    return {key: started(held, start.get(key)) for key, held in variables.items()}
+
+
 def weights(state):
     """What inference needs of a `NetworkState`: {params, batch_stats}."""
     return {"params": state.params, "batch_stats": state.batch_stats}

@@ -56,21 +56,20 @@ def make_optimizer(*, adam_b1, adam_b2, clip_norm, train_trunk):
 
 
 def make_create_state(text_encoder, image_encoder, optimizer, *, image_size, num_words):
-    """A function `create(key, trunk=None) -> StemState` at step 0.
+    """A function `create(key, start=None) -> StemState` at step 0.
 
-    `trunk` is a pair of trees (params, batch_stats) that replaces the image
-    tower's random trunk.
+    `start` replaces random variables: {"text", "image"} of {"params", "batch_stats"},
+    of each what there is.
     """
 
-    def create(key, trunk=None):
+    def create(key, start=None):
         text_key, image_key = jax.random.split(key)
         tokens = jnp.ones((1, num_words), jnp.int32)
         text = text_encoder.init(text_key, tokens, jnp.full(1, num_words), train=False)
         images = jnp.zeros((1, image_size, image_size, 3))
-        image = dict(image_encoder.init(image_key, images, train=False))
-        if trunk is not None:
-            image["params"] = {**image["params"], "trunk": trunk[0]}
-            image["batch_stats"] = {**image["batch_stats"], "trunk": trunk[1]}
+        image = image_encoder.init(image_key, images, train=False)
+        towers = states.started({"text": text, "image": image}, start)
+        text, image = towers["text"], towers["image"]
         params = {"text": text["params"], "image": image["params"]}
         return StemState(
             step=jnp.zeros((), jnp.int32),

@@ -30,22 +30,16 @@ def make_optimizer(schedule, *, adam_b1, adam_b2, train_trunk):
 
 
 def make_create_state(captioner, optimizer, *, image_size, num_words):
-    """A function `create(key, trunk=None) -> StreamState` at step 0.
+    """A function `create(key, start=None) -> StreamState` at step 0.
 
-    `trunk` is a pair of trees (params, batch_stats) that replaces the encoder's
-    random trunk.
+    `start` replaces random variables: {"params", "batch_stats"}, of each what there is.
     """
 
-    def create(key, trunk=None):
+    def create(key, start=None):
         images = jnp.zeros((2, image_size, image_size, 3))
         tokens = jnp.ones((2, num_words), jnp.int32)
-        variables = jax.tree.map(
-            lambda x: x, dict(captioner.init(key, images, tokens, train=False))
-        )
-        if trunk is not None:
-            for collection, tree in zip(("params", "batch_stats"), trunk, strict=True):
-                encoder = {**variables[collection]["encoder"], "trunk": tree}
-                variables[collection] = {**variables[collection], "encoder": encoder}
+        variables = captioner.init(key, images, tokens, train=False)
+        variables = states.started(variables, start)
         return StreamState(
             step=jnp.zeros((), jnp.int32),
             captioner=states.NetworkState.create(variables, optimizer),

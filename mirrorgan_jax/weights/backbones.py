@@ -1,13 +1,12 @@
 """ImageNet backbones from files of torchvision's or timm's weights (section 4.1)."""
 
-import jax
+import functools
+
 import jax.numpy as jnp
-import numpy as np
-from etils import epath
 
 from mirrorgan_jax.models import inception
 from mirrorgan_jax.models import resnet as resnet_models
-from mirrorgan_jax.weights import names
+from mirrorgan_jax.weights import files, fit, names, networks
 
 # Classifiers, which the trunks do not have. The names of the rest are the same in
 # torchvision's and timm's files.
@@ -19,70 +18,41 @@ SOURCES = {
     " (pt_inception-2015-12-05 of pytorch-fid)",
     "inception_cub": "StackGAN's checkpoint for CUB after `mirrorgan convert`",
 }
+# Classes of those classifiers that have a number of their own.
+_CLASSES = {"inception_v3": 1000, "inception_fid": 1008}
 
 
 def _read(path, network, heads=_HEADS):
-    """Tensors of a `.safetensors` file, without those of `heads`, as float32."""
-    path = epath.Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: weights are read from .safetensors files only")
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} does not exist: it must hold the weights of {network} as"
-            f" .safetensors, from {SOURCES[network]}"
-        )
-    import safetensors
-    from safetensors import numpy as safetensors_numpy
-
+    """`files.Weights` without the tensors of `heads`."""
     try:
-        tensors = safetensors_numpy.load(path.read_bytes())
-    except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"{path}: no whole .safetensors file ({error}); fetch or convert it again"
+        found = files.read(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} does not exist: it must hold the weights of {network}, from"
+            f" {SOURCES[network]}, as {files.READ}"
         ) from None
-    return {
-        name: value.astype(np.float32)
-        for name, value in tensors.items()
-        if not name.startswith(heads) and not name.endswith("num_batches_tracked")
-    }
+    kept = {k: v for k, v in found.tensors.items() if not k.startswith(heads)}
+    return found._replace(tensors=kept)
 
 
-def _flat(tree):
-    return {
-        "/".join(key.key for key in path): leaf.shape
-        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
-    }
-
-
-def _load(path, network, trunk, modules, image_size):
-    """Tree of a file, checked leaf by leaf against what `trunk` expects."""
-    tree = names.to_tree(_read(path, network), modules)
-    return _checked(
-        tree, path, network, lambda k, x: trunk.init(k, x, train=False), image_size
-    )
-
-
-def _checked(tree, path, network, init, image_size):
-    images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    expected = _flat(jax.eval_shape(init, key, images))
-    found = _flat(tree)
-    missing = sorted(set(expected) - set(found))
-    if missing:
-        raise ValueError(f"{path}: no tensor for {missing[:8]} ({len(missing)})")
-    for name, shape in expected.items():
-        if found[name] != shape:
-            raise ValueError(
-                f"{path}: {name} has shape {found[name]}, {network} needs {shape}"
-            )
-    return tree
+def _fitted(found, network, init, modules, image_size):
+    """Tree of a file's tensors, checked against what `init(key, images)` makes."""
+    images = jnp.zeros((1, image_size, image_size, 3))
+    shapes = fit.expected(lambda key: init(key, images), modules)
+    try:
+        return fit.fit(found.tensors, modules, shapes, network)
+    except ValueError as error:
+        raise ValueError(
+            f"{found.path}: {networks.named(found.tensors)}{error}"
+        ) from None
 
 
 def resnet152(path):
-    """Trunk variables of ResNet-152 from a `.safetensors` file.
+    """Trunk variables of ResNet-152 from a file of weights.
 
     Args:
-      path: file of torchvision's or timm's tensors; classifiers are ignored.
+      path: file of torchvision's or timm's tensors (`files.read`);
+        classifiers are ignored.
 
     Returns:
       {"params": ..., "batch_stats": ...} of `models.resnet.resnet152`.
@@ -93,15 +63,17 @@ def resnet152(path):
         another shape.
     """
     trunk = resnet_models.resnet152()
-    return _load(path, "resnet152", trunk, names.resnet(trunk.stage_sizes), 224)
+    found = _read(path, "resnet152")
+    init = functools.partial(trunk.init, train=False)
+    return _fitted(found, "resnet152", init, names.resnet(trunk.stage_sizes), 224)
 
 
 def inception_v3(path):
-    """Trunk variables of Inception-v3 from a `.safetensors` file.
+    """Trunk variables of Inception-v3 from a file of weights.
 
     Args:
-      path: file of torchvision's or timm's tensors; classifiers, the auxiliary
-        one too, are ignored.
+      path: file of torchvision's or timm's tensors (`files.read`);
+        classifiers, the auxiliary one too, are ignored.
 
     Returns:
       {"params": ..., "batch_stats": ...} of `models.inception.InceptionV3`.
@@ -112,15 +84,17 @@ def inception_v3(path):
         another shape.
     """
     trunk = inception.InceptionV3()
-    return _load(path, "inception_v3", trunk, names.inception_v3(), 299)
+    found = _read(path, "inception_v3")
+    init = functools.partial(trunk.init, train=False)
+    return _fitted(found, "inception_v3", init, names.inception_v3(), 299)
 
 
 def inception_classifier(path, kind):
-    """Inception-v3 with its classifier from a `.safetensors` file.
+    """Inception-v3 with its classifier from a file of weights.
 
     Args:
-      path: file of tensors with torchvision's names; the auxiliary classifier is
-        ignored.
+      path: file of tensors with torchvision's names (`files.read`); the
+        auxiliary classifier is ignored.
       kind: "inception_v3" (torchvision's ImageNet network), "inception_fid" (the graph
         that FID is defined by) or "inception_cub" (StackGAN's).
 
@@ -130,13 +104,22 @@ def inception_classifier(path, kind):
     Raises:
       FileNotFoundError, ValueError: as `inception_v3`.
     """
-    tensors = _read(path, kind, heads=("AuxLogits.",))
-    if "fc.weight" not in tensors:
-        raise ValueError(f"{path}: no tensor fc.weight, the classifier of {kind}")
+    found = _read(path, kind, heads=("AuxLogits.",))
+    if "fc.weight" not in found.tensors:
+        known = networks.named(found.tensors)
+        raise ValueError(
+            f"{path}: {known}no tensor fc.weight, the classifier of {kind}"
+        )
+    classes = len(found.tensors["fc.weight"])
+    others = {count: name for name, count in _CLASSES.items() if name != kind}
+    if classes in others:
+        raise ValueError(
+            f"{path}: a classifier of {classes} classes is {others[classes]}, not"
+            f" {kind}, which is {SOURCES[kind]}"
+        )
     pooling = {"inception_fid": "fid", "inception_cub": "uncounted"}.get(
         kind, "counted"
     )
-    module = inception.InceptionClassifier(len(tensors["fc.weight"]), pooling)
+    module = inception.InceptionClassifier(classes, pooling)
     modules = {**names.inception_v3(("trunk",)), "fc": ("fc",)}
-    tree = names.to_tree(tensors, modules)
-    return module, _checked(tree, path, kind, module.init, 299)
+    return module, _fitted(found, kind, module.init, modules, 299)

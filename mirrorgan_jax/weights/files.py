@@ -76,6 +76,11 @@ def read(path) -> Weights:
     return Weights(str(path), digest, tensors, tuple(notes))
 
 
+def sha256(path) -> str:
+    """Hash of a file's bytes, 64 hexadecimal digits."""
+    return hashlib.sha256(epath.Path(path).expanduser().read_bytes()).hexdigest()
+
+
 def _value(data):
     """What the bytes of a file hold: a dictionary, or whatever else was saved."""
     if data.startswith((torch_files.ZIP, torch_files.LEGACY)):

@@ -31,12 +31,27 @@ def home(config, workdir, stage):
     return epath.Path(workdir)
 
 
-def finished_steps(workdir, stage):
-    """Steps of the stage's newest checkpoint, 0 without one."""
+def _saved_steps(workdir, stage):
     folder = checkpoint.directory(workdir, stage)
     if not folder.exists():
-        return 0
-    return max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)
+        return []
+    return [int(p.name) for p in folder.iterdir() if p.name.isdigit()]
+
+
+def finished_steps(workdir, stage):
+    """Steps of the stage's newest checkpoint, 0 without one."""
+    return max(_saved_steps(workdir, stage), default=0)
+
+
+def is_saved(workdir, stage):
+    """Whether the stage has a checkpoint; that of a stage of no steps is step 0's."""
+    return bool(_saved_steps(workdir, stage))
+
+
+def is_finished(config, workdir, stage):
+    """Whether the stage has the checkpoint of its last step."""
+    done = max(_saved_steps(workdir, stage), default=-1)
+    return done >= config[stage].num_steps
 
 
 def absent(workdir, stage):
@@ -125,7 +140,7 @@ def opened(workdir, stage):
     Raises:
       FileNotFoundError: it has none.
     """
-    if not finished_steps(workdir, stage):
+    if not is_saved(workdir, stage):
         raise FileNotFoundError(absent(workdir, stage))
     return checkpoints(workdir, stage)
 
@@ -164,6 +179,15 @@ def load_stream(config, workdir, mesh):
     return {key: tree[key] for key in ("params", "batch_stats")}
 
 
+def load_discriminators(config, workdir, mesh):
+    """{"D64": {params, batch_stats}, ...} of the discriminators."""
+    state = _load_item(config, workdir, "gan", "state", mesh)[1]
+    return {
+        name: {key: tree[key] for key in ("params", "batch_stats")}
+        for name, tree in state["discriminators"].items()
+    }
+
+
 def load_generator(config, workdir, mesh):
     """(step, {params, batch_stats} of the generator's moving average)."""
     return _load_item(config, workdir, "gan", "ema", mesh)
@@ -172,7 +196,7 @@ def load_generator(config, workdir, mesh):
 def _load(config, workdir, stage, mesh):
     folder = home(config, workdir, stage)
     done, wanted = finished_steps(folder, stage), config[stage].num_steps
-    if 0 < done < wanted:
+    if is_saved(folder, stage) and done < wanted:
         raise ValueError(
             f"stage {stage} is at step {done} of {wanted}: finish it with"
             f" --stage={stage}, or set config.{stage}.num_steps = {done}"

@@ -105,8 +105,26 @@ def _versions():
     return found
 
 
+def write_start(workdir, stage, named):
+    """Writes `starts/<stage>.json`: the files of weights that a stage started from.
+
+    Args:
+      workdir: the run's folder.
+      stage: its name.
+      named: a list of dictionaries that JSON can hold, one a file.
+    """
+    path = epath.Path(workdir) / "starts" / f"{stage}.json"
+    files.write_text(path, json.dumps(named, indent=2) + "\n")
+
+
+def read_start(workdir, stage):
+    """What `write_start` wrote; [] where a stage started from random values."""
+    path = epath.Path(workdir) / "starts" / f"{stage}.json"
+    return json.loads(path.read_text()) if path.exists() else []
+
+
 def write(workdir, homes):
-    """Writes `report/run.json`: versions, hardware, times.
+    """Writes `report/run.json`: versions, hardware, times, what stages started from.
 
     Args:
       workdir: the run's folder.
@@ -127,6 +145,11 @@ def write(workdir, homes):
             stage: times
             for stage, home in homes.items()
             if (times := stage_times(home, stage))
+        },
+        "starts": {
+            stage: read
+            for stage, home in homes.items()
+            if (read := read_start(home, stage))
         },
     }
     files.write_text(_run_file(workdir), json.dumps(values, indent=2) + "\n")

@@ -22,7 +22,7 @@ class Trainer(NamedTuple):
     """A stage's pure functions and what they need.
 
     Attributes:
-      create: `create(key, trunk=None) -> state`.
+      create: `create(key, start=None) -> state`.
       train_step: `(state, frozen, batch, key) -> (state, metrics)`.
       frozen: what the step reads.
     """

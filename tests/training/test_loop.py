@@ -38,10 +38,10 @@ class Crash(Exception):
     """A kill, as far as the loop can tell."""
 
 
-def create(key, trunk=None):
+def create(key, start=None):
     params = {"w": jax.random.normal(key, (3,))}
-    if trunk is not None:
-        params = {"w": params["w"] + trunk}
+    if start is not None:
+        params = {"w": params["w"] + start}
     return State(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params))
 
 
@@ -509,3 +509,24 @@ def test_resumable_compares_keys_that_only_one_side_has():
     with pytest.raises(ValueError, match="gan.kl_weight = None, was 1.0"):
         layout.check_resumable("gan", old, VOCAB, new, VOCAB)
     layout.check_resumable("gan", old, VOCAB, old, VOCAB)
+
+
+def test_a_stage_of_no_steps_keeps_what_it_started_from(tmp_path):
+    none = settings(num_steps=0)
+    unread = pytest.fail  # no picture is looked at
+    seen = train(tmp_path / "a", none, batches=lambda *rest: unread("batches"))
+    assert seen == {"evaluated": [0], "sampled": [0], "pretrained": 1}
+    assert command.steps(tmp_path / "a", "gan") == [0]
+    kept = command.saved(tmp_path / "a", "gan")
+    np.testing.assert_array_equal(kept["ema/w"], kept["state/params/w"])
+    assert layout.is_saved(tmp_path / "a", "gan")
+    assert layout.is_finished(none, tmp_path / "a", "gan")
+    assert not layout.is_finished(settings(), tmp_path / "a", "gan")
+    # Once more there is nothing to do.
+    again = train(tmp_path / "a", none)
+    assert again == {"evaluated": [], "sampled": [], "pretrained": 0}
+    # With steps it goes on, as a run that began with them.
+    seen = train(tmp_path / "a")
+    assert seen["pretrained"] == 0
+    train(tmp_path / "b")
+    command.assert_same_checkpoint(tmp_path / "a", tmp_path / "b", "gan")

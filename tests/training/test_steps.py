@@ -240,10 +240,41 @@ def test_pretrained_trunk_replaces_the_random_one(stage):
         return state.captioner.params["encoder"], state.captioner.batch_stats["encoder"]
 
     donor = encoder(create(jax.random.key(5)))
-    trunk = tuple(jax.tree.map(lambda x: x + 1, tree["trunk"]) for tree in donor)
-    own = encoder(create(jax.random.key(1), trunk))
-    for tree, wanted in zip(own, trunk, strict=True):
+    trunk = [jax.tree.map(lambda x: x + 1, tree["trunk"]) for tree in donor]
+    within = "image" if stage == "stem" else "encoder"
+    start = {
+        collection: {"trunk": tree}
+        for collection, tree in zip(("params", "batch_stats"), trunk, strict=True)
+    }
+    if stage == "stem":
+        start = {within: start}
+    else:
+        start = {collection: {within: tree} for collection, tree in start.items()}
+    before = create(jax.random.key(1))
+    after = create(jax.random.key(1), start)
+    for tree, wanted in zip(encoder(after), trunk, strict=True):
         assert not tiny.changed(tree["trunk"], wanted)
+    # And nothing else.
+    assert all("trunk" in key.split("/") for key in tiny.changed(before, after))
+
+
+def test_gan_and_its_average_start_from_what_is_given():
+    create = jax.jit(tiny.gan(tiny.tiny_config()).create)
+    donor = create(jax.random.key(5))
+    start = {
+        "generator": states.weights(donor.generator),
+        "discriminators": {"D32": states.weights(donor.discriminators["D32"])},
+    }
+    before, after = create(jax.random.key(1)), create(jax.random.key(1), start)
+    assert not tiny.changed(states.weights(after.generator), start["generator"])
+    assert not tiny.changed(after.ema, start["generator"])
+    changed = tiny.changed(before.discriminators, after.discriminators)
+    assert changed and all(key.startswith("D32/") for key in changed)
+
+
+def test_start_with_a_part_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"no place for \['c'\]"):
+        states.started({"a": {"b": 1}}, {"a": {"c": 2}})
 
 
 def adam_counts(kept):

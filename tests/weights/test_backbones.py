@@ -69,13 +69,14 @@ def test_file_gives_the_tree(tmp_path, small):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"bn1.bias": None}, "no tensor for .*bn1/bias"),
-        ({"layer4.0.conv3.weight": None}, "nothing for .*layer4.0.conv3"),
+        ({"bn1.bias": None}, "missing are bn1.bias;"),
+        ({"layer4.0.conv3.weight": None}, "missing are layer4.0.conv3.weight;"),
         (
             {"conv1.weight": np.zeros((2, 3, 3, 3), np.float32)},
-            "conv1/kernel has shape",
+            r"another shape are conv1.weight \(2, 3, 3, 3\), not \(2, 3, 7, 7\)",
         ),
-        ({"head.weight": np.zeros((2, 3), np.float32)}, "no place for .*head"),
+        ({"head.weight": np.zeros((2, 3), np.float32)}, "no place has head.weight;"),
+        ({"conv1.weight": np.zeros((2, 3, 7, 7), int)}, "are no floats: conv1.weight"),
     ],
 )
 def test_unfit_file_is_refused_by_name(tmp_path, small, change, message):
@@ -124,13 +125,23 @@ def test_classifier_pools_as_the_network_of_its_kind(
 def test_absent_file_names_its_source(tmp_path):
     with pytest.raises(FileNotFoundError, match="torchvision's resnet152"):
         backbones.resnet152(tmp_path / "none.safetensors")
-    with pytest.raises(ValueError, match="safetensors"):
+    with pytest.raises(FileNotFoundError, match="inception.pth does not exist"):
         backbones.inception_v3(tmp_path / "inception.pth")
 
 
-@pytest.mark.parametrize("data", [b"", b"<html>not found</html>", b"\x08" + bytes(7)])
-def test_broken_file_is_refused(tmp_path, data):
+@pytest.mark.parametrize(
+    ("classes", "kind", "said"),
+    [
+        (1000, "inception_fid", "1000 classes is inception_v3, not inception_fid"),
+        (1008, "inception_cub", "1008 classes is inception_fid, not inception_cub"),
+        (None, "inception_v3", "no tensor fc.weight, the classifier of inception_v3"),
+    ],
+)
+def test_mislabelled_classifier_is_refused(tmp_path, classes, kind, said):
     path = tmp_path / "a.safetensors"
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match="a.safetensors: no whole .safetensors file"):
-        backbones.resnet152(path)
+    state = {"Conv2d_1a_3x3.conv.weight": np.zeros((2, 3, 3, 3), "f4")}
+    if classes:
+        state["fc.weight"] = np.zeros((classes, 2), "f4")
+    safetensors.save_file(state, path)
+    with pytest.raises(ValueError, match=said):
+        backbones.inception_classifier(path, kind)
