@@ -15,7 +15,7 @@ VERBS = {
     "reproduce": "trains the rows of a table of the paper and writes it",
     "show-data": "draws what training or evaluation sees of a data set",
     "compile": "says what a step needs on machines that need not be there",
-    "convert": "converts StackGAN's Inception-v3 for CUB",
+    "convert": "weights of PyTorch to .safetensors, and a run's back to PyTorch",
 }
 
 

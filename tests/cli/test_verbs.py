@@ -88,7 +88,10 @@ def test_unknown_verb_is_a_sentence_with_the_nearest(verb, said, capsys):
         ("evaluate --workdir=none", "workdir none does not exist"),
         ("report", "--workdir is missing"),
         ("report --workdir=none", "workdir none does not exist"),
-        ("convert one", "allowed are 2, CHECKPOINT OUT.safetensors"),
+        ("convert one", "allowed are 2, IN OUT.safetensors, or --workdir=RUN"),
+        ("convert --workdir=a", "--workdir goes with --out=DIR"),
+        ("convert --workdir=none --out=a", "workdir none does not exist"),
+        ("convert a.pth b.safetensors", "a.pth does not exist"),
         ("convert a b.npz", "b.npz: the file must end in .safetensors"),
     ],
 )
