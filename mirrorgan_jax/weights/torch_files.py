@@ -10,7 +10,7 @@ import zipfile
 
 import numpy as np
 
-from mirrorgan_jax.data.sources import pickle_machine, pickles
+from mirrorgan_jax.data.sources import archives, pickle_machine, pickles
 from mirrorgan_jax.weights import torch_parts
 
 ZIP = b"PK\x03\x04"
@@ -20,6 +20,8 @@ _LEGACY_VERSION = 1001
 _MEMBERS = 100_000
 # Tensors may share a storage, as tied weights do; not many times over.
 _SHARED = 4
+# What reading a damaged zip raises.
+_DAMAGED = (*archives.DAMAGED, OSError, RuntimeError, OverflowError)
 
 
 def read(data: bytes) -> object:
@@ -78,7 +80,7 @@ def _read_zip(data):
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
         members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+    except (ValueError, *_DAMAGED) as error:
         raise ValueError(f"a zip that is cut off or damaged ({error})") from None
     if any(member.filename.endswith("/constants.pkl") for member in members):
         raise ValueError(
@@ -95,7 +97,7 @@ def _read_zip(data):
             return archive.read(top + name)
         except KeyError:
             raise ValueError(f"{name} is missing from the zip") from None
-        except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
+        except _DAMAGED as error:
             raise ValueError(f"{name} in the zip is damaged ({error})") from None
 
     if "byteorder" in names and member("byteorder").strip() != b"little":
