@@ -11,12 +11,10 @@ import jax
 import numpy as np
 from etils import epath
 
-from mirrorgan_jax import data, progress
+from mirrorgan_jax import data
 from mirrorgan_jax.data import doubts
-from mirrorgan_jax.evaluation import evaluate, protocol, quick
-from mirrorgan_jax.metrics import classifier as classifiers
+from mirrorgan_jax.evaluation import evaluate, judges, protocol, quick
 from mirrorgan_jax.metrics import features
-from mirrorgan_jax.models import build
 from mirrorgan_jax.parallel import hosts
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.settings import advice
@@ -355,44 +353,8 @@ def _evaluate(parts):
         hosts.say("no held-out captioner: --stage=heldout trains one")
     evaluate.run(
         *parts,
-        captioners=_captioners(parts),
-        classifier=trained_classifier(config, truth) if truth else None,
+        captioners=judges.captioners(
+            config, parts.workdir, parts.mesh, len(parts.dataset.vocab)
+        ),
+        classifier=judges.classifier(config, truth) if truth else None,
     )
-
-
-def _captioners(parts):
-    """{name: (module, variables)} of the captioners that the run has."""
-    config, mesh, workdir = parts.config, parts.mesh, parts.workdir
-    found, size = {}, len(parts.dataset.vocab)
-    home = layout.home(config, workdir, "stream")
-    if layout.is_finished(config, home, "stream"):
-        variables = layout.load_stream(config, workdir, mesh)
-        found["STREAM"] = build.captioner(config, size), variables
-    folder = layout.home(config, workdir, "heldout")
-    if layout.is_saved(folder, "stream"):
-        own = stages.held_out(config)
-        variables = layout.load_stream(own, folder, mesh)
-        found["held-out captioner"] = build.captioner(own, size), variables
-    return found
-
-
-def trained_classifier(config, truth):
-    """The classifier of the attributes of drawn pictures, trained on the spot."""
-    c = config.eval
-    images, attributes = truth.draw(
-        c.classifier_images, size=config.data.image_size, seed=config.seed + 1
-    )
-    columns = [list(truth.values).index(name) for name in truth.parts]
-    # Every process trains its own on its own devices: they come out the same.
-    with progress.Progress(
-        "attribute classifier", c.classifier_steps, enabled=hosts.is_first()
-    ) as bar:
-        return classifiers.train_classifier(
-            images,
-            attributes[:, columns],
-            {name: len(truth.values[name]) for name in truth.parts},
-            steps=c.classifier_steps,
-            batch_size=32,
-            seed=config.seed,
-            progress=lambda _, loss: bar.update(1, loss=loss),
-        )

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from support import evaluations, tiny
 
-from mirrorgan_jax import run as runs
 from mirrorgan_jax import text
 from mirrorgan_jax.data.sources import records
-from mirrorgan_jax.evaluation import evaluate, observing, probes, protocol
+from mirrorgan_jax.evaluation import evaluate, judges, observing, probes, protocol
 from mirrorgan_jax.evaluation import evaluator as evaluators
 from mirrorgan_jax.metrics import features
 from mirrorgan_jax.metrics import result as results
@@ -142,7 +141,7 @@ def drawn():
         **{"eval.classifier_images": 400, "eval.classifier_steps": 200}
     )
     dataset = types.SimpleNamespace(truth=Truth, vocab=VOCAB)
-    classifier = runs.trained_classifier(config, dataset.truth)
+    classifier = judges.classifier(config, dataset.truth)
     images, attributes = Truth.draw(120, size=32, seed=9)
     real = images.astype(np.float32) / 127.5 - 1
     # What a generator makes lies between the 256 values of a file.
