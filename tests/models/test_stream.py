@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import parity, weight_rule
+from support import parity, parity_networks, weight_rule
 
 from mirrorgan_jax.losses import captioning
 from mirrorgan_jax.models import resize, stream
@@ -42,13 +42,13 @@ def test_decoder_equals_reference():
     np.testing.assert_array_equal(ids, fixture["out/sample"])
 
 
-def test_full_size_decoder_equals_reference():
+def test_full_size_decoder_equals_reference(tmp_path):
     fixture = parity.load("09g_full_caption_rnn")
     salt, shapes = "shared-1", weight_rule.table("CAPTION_RNN_256_512_5450")
     state = weight_rule.weights(
         salt, shapes, lambda name: 6.0 if name == "linear.weight" else 1.5
     )
-    tree = names.to_tree(state, names.caption_decoder())
+    tree = parity_networks.imported(tmp_path, state, names.caption_decoder())
     features = weight_rule.inputs(salt, "caption_feature", (2, 256), np.sqrt(3))
     seen = stream.Seen(features)
     decoder = stream.CaptionDecoder(5450)

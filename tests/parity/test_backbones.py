@@ -1,12 +1,12 @@
 """Full-size Inception-v3 and ResNet-152 encoders against the reference's results.
 
-Weights are made by the fixtures' rule from the tensors' names.
+Weights are made by the fixtures' rule from the tensors' names, and come through files.
 """
 
 import jax
 import numpy as np
 import pytest
-from support import parity, weight_rule
+from support import parity, parity_networks, weight_rule
 
 from mirrorgan_jax.models import image_encoder, stream
 from mirrorgan_jax.weights import names
@@ -23,11 +23,11 @@ def image():
 
 
 @pytest.mark.slow
-def test_inception_encoder_equals_reference():
+def test_inception_encoder_equals_reference(tmp_path):
     fixture = parity.load("09b_full_inception")
     shapes = weight_rule.table("CNN_ENCODER_256")
     state = weight_rule.weights(SALT, shapes, np.sqrt(2))
-    tree = names.to_tree(state, names.image_encoder())
+    tree = parity_networks.imported(tmp_path, state, names.image_encoder())
     for suffix, corners in (("_ac1", True), ("_ac0", False)):
         encoder = image_encoder.ImageEncoder(align_corners=corners)
         apply = jax.jit(lambda x, model=encoder: model.apply(tree, x, train=False))
@@ -38,11 +38,11 @@ def test_inception_encoder_equals_reference():
 
 
 @pytest.mark.slow
-def test_resnet152_encoder_equals_reference():
+def test_resnet152_encoder_equals_reference(tmp_path):
     fixture = parity.load("09c_full_resnet152")
     shapes = weight_rule.table("CAPTION_CNN_256")
     state = weight_rule.weights(SALT, shapes, np.sqrt(2), small_norms=("bn3.weight",))
-    tree = names.to_tree(state, names.caption_encoder())
+    tree = parity_networks.imported(tmp_path, state, names.caption_encoder())
 
     def run(tree, images):
         encoder = stream.CaptionEncoder(input_norm="raw", input_size=0)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.full
 SIZES = (64, 128, 256)
 
 
-def test_full_size_generator_matches_reference():
+def test_full_size_generator_matches_reference(tmp_path):
     fixture = parity.load("09d_full_g_net")
     salt = fixture.meta["salt"]
 
@@ -28,7 +28,7 @@ def test_full_size_generator_matches_reference():
         salt, weight_rule.table("G_NET"), gain, small_norms=[".block.4.weight"]
     )
     modules = names.generator(3)
-    variables = names.to_tree(tensors, modules)
+    variables = parity_networks.imported(tmp_path, tensors, modules)
     draw = functools.partial(weight_rule.inputs, salt)
     inputs = (
         draw("z", (2, 100), np.sqrt(3)),
@@ -51,13 +51,13 @@ def test_full_size_generator_matches_reference():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_full_size_discriminator_matches_reference(size):
+def test_full_size_discriminator_matches_reference(tmp_path, size):
     fixture = parity.load("09e_full_d_nets")
     salt = fixture.meta["salt"]
     tensors = weight_rule.weights(
         f"{salt}/D{size}", weight_rule.table(f"D_NET{size}"), np.sqrt(2)
     )
-    variables = names.to_tree(tensors, names.discriminator(size))
+    variables = parity_networks.imported(tmp_path, tensors, names.discriminator(size))
     module = discriminators.Discriminator(size)
     image = weight_rule.inputs(salt, f"img{size}", (2, 3, size, size))
     sentence = weight_rule.inputs(salt, "sent_emb", (2, 256))
@@ -76,7 +76,7 @@ def test_full_size_discriminator_matches_reference(size):
 
 
 @pytest.mark.parametrize("cell", ["LSTM", "GRU"])
-def test_full_size_text_encoder_matches_reference(cell):
+def test_full_size_text_encoder_matches_reference(tmp_path, cell):
     fixture = parity.load("09f_full_rnn_encoder")
     salt, length = fixture.meta["salt"], np.array(fixture.meta["cap_lens"])
     table = weight_rule.table("RNN_ENCODER_LSTM_5450_256")
@@ -88,7 +88,7 @@ def test_full_size_text_encoder_matches_reference(cell):
     tensors = weight_rule.weights(salt, table, 1.5)
     tokens = 1 + (weight_rule.uniform(f"{salt}/input/captions", (2, 18)) + 1) / 2 * 5449
     tokens = np.where(np.arange(18) < length[:, None], tokens, 0).astype(np.int32)
-    variables = names.to_tree(tensors, names.text_encoder())
+    variables = parity_networks.imported(tmp_path, tensors, names.text_encoder())
     module = stem.TextEncoder(5450, cell=cell.lower())
     words, sentence = parity_networks.run(
         module, variables, tokens, length, train=False

@@ -4,13 +4,23 @@ import functools
 
 import jax
 import numpy as np
+from support import torch_file
 
-from mirrorgan_jax.weights import names
+from mirrorgan_jax.weights import files, names
 
 
 def nchw(x):
     """NHWC -> NCHW as in the fixtures."""
     return np.asarray(x).transpose(0, 3, 1, 2)
+
+
+def imported(folder, tensors, modules):
+    """The tree of PyTorch tensors after their way through a file of `torch.save`."""
+    found = files.read(torch_file.write(folder / "weights.pth", tensors)).tensors
+    assert found.keys() == tensors.keys()
+    for name, value in tensors.items():
+        np.testing.assert_array_equal(found[name], value)
+    return names.to_tree(found, modules)
 
 
 def run(module, variables, *args, method=None, **kwargs):

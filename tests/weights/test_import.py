@@ -166,7 +166,7 @@ LARGE = {*list(NETWORKS)[3:]}
 
 @pytest.mark.parametrize(
     "network",
-    [pytest.param(x, marks=pytest.mark.slow if x in LARGE else ()) for x in NETWORKS],
+    [pytest.param(x, marks=pytest.mark.full if x in LARGE else ()) for x in NETWORKS],
 )
 def test_full_size_files_have_a_place_for_every_name(tmp_path, network):
     stage, key = NETWORKS[network]
@@ -185,7 +185,7 @@ def test_full_size_files_have_a_place_for_every_name(tmp_path, network):
     assert len(jax.tree.leaves(found.tree)) == len(kept)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_full_size_discriminators_have_a_place_for_every_name(tmp_path):
     paths = [
         str(torch_file.write(tmp_path / f"{i}.pth", zeros(f"D_NET{size}")))
@@ -251,6 +251,37 @@ def test_attngans_later_stage_is_attention_blocks_and_upsampling():
     x = layers.UpBlock(4).apply(part["up"], x, train=False)
     np.testing.assert_allclose(out, x, rtol=1e-5, atol=1e-6)
     assert sentence_map is None
+
+
+def test_there_and_back_is_the_same_bits(tmp_path):
+    rng = np.random.default_rng(0)
+    attngan = variants.apply(config_of({"gan.context_reduction": False}), "attngan")
+    encoder = parity.load("01a_rnn_encoder_lstm").state()
+    cases = [
+        (config_of(), "gan", "generator", parity.load("04c_g_net").state()),
+        (config_of(), "stream", "captioner", parity.load("06a_caption_rnn").state()),
+        (config_of(), "stem", "text_encoder", encoder),
+        (attngan, "gan", "generator", {
+            name: rng.normal(size=shape).astype(np.float32)
+            for name, shape in attngan_names().items()
+        }),
+    ]  # fmt: skip
+    for config, stage, key, state in cases:
+        config.weights[key] = str(torch_file.write(tmp_path / "a.pth", state))
+        tree = started(config, stage)
+        tree, modules = {
+            "generator": lambda t, c=config: (
+                t["generator"], pretrained.generator_names(c)
+            ),
+            "captioner": lambda t: (
+                {"params": t["params"]["decoder"]}, names.caption_decoder()
+            ),
+            "text_encoder": lambda t: (t["text"], names.text_encoder()),
+        }[key](tree)  # fmt: skip
+        back = names.to_state_dict(tree, modules)
+        assert back.keys() == state.keys()
+        for name, value in state.items():
+            np.testing.assert_array_equal(back[name], value)
 
 
 @pytest.mark.parametrize("new", [True, False])
