@@ -58,7 +58,7 @@ setup(
         "etils[epath]>=1.9",  # paths, local and buckets
         "tqdm",  # progress bars
         "pillow>=10.1",  # drawing, sample grids (its built-in scalable font)
-        "safetensors>=0.4",  # pretrained backbones
+        "safetensors>=0.4",  # files of weights
         "jinja2>=3.1",  # the report's page, with everything escaped
     ],
     extras_require={
@@ -84,6 +84,9 @@ setup(
             "setuptools>=69",  # builds the wheel that a test looks into
             "wheel",  # the same, before setuptools 70.1
         ],
+        # Writes a run's networks as .pth (mirrorgan convert --format=pth); PyTorch's
+        # files are read without it.
+        "torch": ["torch>=2"],
         # Compiles for TPU chips that are elsewhere (mirrorgan compile --topology=...),
         # and runs on those that are here.
         "tpu": ["jax[tpu]"],

@@ -2,8 +2,8 @@
 
 Command:  mirrorgan train --config=coco
               --config.data.source=DIR
-              --config.weights.inception_v3=inception_v3.safetensors
-              --config.weights.resnet152=resnet152.safetensors
+              --config.weights.inception_v3=inception_v3.pth
+              --config.weights.resnet152=resnet152.pth
           DIR holds annotations/captions_{train,val}2014.json, train2014/, val2014/,
           or is coco_captions as TFDS prepared it (the folder of the version, or a
           data_dir with one); --config.data.subset=True goes on where pictures, or

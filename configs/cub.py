@@ -2,9 +2,10 @@
 
 Command:  mirrorgan train --config=cub
               --config.data.source=DIR
-              --config.weights.inception_v3=inception_v3.safetensors
-              --config.weights.resnet152=resnet152.safetensors
-          DIR holds CUB_200_2011/ or its .tgz, and the captions (docs/data.md).
+              --config.weights.inception_v3=inception_v3.pth
+              --config.weights.resnet152=resnet152.pth
+          DIR holds CUB_200_2011/ or its .tgz, and the captions (docs/data.md);
+          the weights are torchvision's or timm's (docs/weights.md).
           cub:reference trains what the authors' released code computes,
           cub:attngan a row of the tables (`settings/variants.py`);
           --config.eval.repeats=10 evaluates on 30,000 images, as the papers do;

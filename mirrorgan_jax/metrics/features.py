@@ -102,7 +102,7 @@ def load(kind, path):
       kind: "inception_fid" (the ImageNet graph of 2015 that FID is defined by, 1008
         classes), "inception_v3" (torchvision's ImageNet network) or "inception_cub"
         (StackGAN's for CUB, 50 classes and a background).
-      path: `.safetensors` with torchvision's names.
+      path: file of weights with torchvision's names (`weights.files`).
 
     Raises:
       FileNotFoundError: no such file; the message says what it must hold.

@@ -81,7 +81,7 @@ def through_each(
         given = ", ".join(
             f"config.eval.{kind} ({backbones.SOURCES[kind]})" for kind in features.KINDS
         )
-        raise ValueError(f"no feature network: give the .safetensors file of {given}")
+        raise ValueError(f"no feature network: give the file of {given}")
     found = {}
     for name in ordered(looks, first):
         look, named = looks[name], f"{title} ({name})"
