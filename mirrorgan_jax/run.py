@@ -240,6 +240,9 @@ def _start(parts, stage):
     for file in start.files:
         notes = "".join(f"; {note}" for note in file.notes)
         hosts.say(f"{stage}: starts from {file.path}: {file.title}{notes}")
+    if not parts.config[stage].num_steps and start.random:
+        kept = " and ".join(start.random)
+        hosts.say(f"{stage}: without steps random values stay in {kept}")
     if hosts.is_first() and start.files:
         named = [file._asdict() for file in start.files]
         provenance.write_start(parts.workdir, stage, named)
@@ -290,10 +293,13 @@ def _stream(parts):
     gate = stream_step.make_gate(trainer.modules["captioner"])
 
     def initial():
-        if not c.trunk_from_stem:
-            return _start(parts, "stream")
-        image = layout.load_stem(config, parts.workdir, parts.mesh)["image"]
-        return ({k: {"encoder": {"trunk": v["trunk"]}} for k, v in image.items()},)
+        (tree,) = _start(parts, "stream")
+        if c.trunk_from_stem:
+            image = layout.load_stem(config, parts.workdir, parts.mesh)["image"]
+            for collection, held in image.items():
+                trunk = {"encoder": {"trunk": held["trunk"]}}
+                tree[collection] = {**tree.get(collection, {}), **trunk}
+        return (tree,)
 
     def evaluate_state(state):
         return quick.cross_entropies(

@@ -3,6 +3,7 @@
 import functools
 
 import jax.numpy as jnp
+from etils import epath
 
 from mirrorgan_jax.models import inception
 from mirrorgan_jax.models import resnet as resnet_models
@@ -123,3 +124,33 @@ def inception_classifier(path, kind):
     module = inception.InceptionClassifier(classes, pooling)
     modules = {**names.inception_v3(("trunk",)), "fc": ("fc",)}
     return module, _fitted(found, kind, module.init, modules, 299)
+
+
+# ImageNet trunks by stage: key of `config.weights`, title, reader.
+TRUNKS = {
+    "stem": ("inception_v3", "Inception-v3", inception_v3),
+    "stream": ("resnet152", "ResNet-152", resnet152),
+}
+
+
+def missing(config, stage) -> str | None:
+    """What is wrong with the pretrained backbone of a stage, or None.
+
+    A stage whose trunk is an ImageNet network needs the file of its weights, or the
+    explicit switch `weights.random`.
+    """
+    name, title, _ = TRUNKS[stage]
+    if config[stage].encoder != name:
+        return None
+    path = config.weights[name]
+    if path and epath.Path(path).expanduser().exists():
+        return None
+    if not path and config.weights.random:
+        return None
+    wrong = f"= {path!r} does not exist" if path else "is empty"
+    return (
+        f"config.weights.{name} {wrong}: stage {stage} needs {title} trained on"
+        f" ImageNet as a .safetensors or .pth file, either the model {name}.tv_in1k of"
+        f" timm or torchvision's {name} (IMAGENET1K_V1); with"
+        " --config.weights.random=True and no file the stage goes on with a random one"
+    )

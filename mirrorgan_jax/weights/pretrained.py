@@ -9,18 +9,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from etils import epath
 
 from mirrorgan_jax.models import build
 from mirrorgan_jax.settings import base as configs
 from mirrorgan_jax.weights import backbones, files, fit, names, networks
-
-# ImageNet trunks by stage: key of `config.weights`, title, reader.
-_BACKBONES = {
-    "stem": ("inception_v3", "Inception-v3", backbones.inception_v3),
-    "stream": ("resnet152", "ResNet-152", backbones.resnet152),
-}
-_COLLECTIONS = ("params", "batch_stats")
 
 
 class File(NamedTuple):
@@ -50,10 +42,12 @@ class Start(NamedTuple):
       tree: nested dictionaries of arrays as the stage's `create` takes them; what is
         not in them starts from random values.
       files: those that it came from.
+      random: what has no file, in words.
     """
 
     tree: dict[str, Any]
     files: tuple[File, ...]
+    random: tuple[str, ...] = ()
 
 
 def paths(value: str) -> list[str]:
@@ -127,10 +121,10 @@ def _joined(trees):
 
 def _trunk(config, stage):
     """The pretrained trunk of a stage as a `Start`, or None: it learns from nothing."""
-    wrong = missing(config, stage)
+    wrong = backbones.missing(config, stage)
     if wrong:
         raise ValueError(wrong)
-    name, title, load = _BACKBONES[stage]
+    name, title, load = backbones.TRUNKS[stage]
     path = config.weights[name]
     if config[stage].encoder != name or not path:
         return None
@@ -164,11 +158,13 @@ def _stem(config):
 
         tree["image"] = _fitted(file, tensors, names.image_encoder(), init)
         found.append(file)
-    trunk = None if "image" in tree else _trunk(config, "stem")
-    if trunk:
-        tree["image"] = trunk.tree
-        found += trunk.files
-    return Start(tree, tuple(found))
+    random = [] if "text" in tree else ["the text encoder"]
+    if "image" not in tree:
+        trunk = _trunk(config, "stem")
+        tree |= {"image": trunk.tree} if trunk else {}
+        found += trunk.files if trunk else ()
+        random.append("the image encoder's heads" if trunk else "the image encoder")
+    return Start(tree, tuple(found), tuple(random))
 
 
 def _single(config, key):
@@ -205,12 +201,14 @@ def _stream(config):
             )
         parts[inside] = _fitted(file, tensors, modules(), init, inside)
         found.append(file)
-    trunk = None if "encoder" in parts else _trunk(config, "stream")
-    if trunk:
-        parts["encoder"] = trunk.tree
-        found += trunk.files
+    random = [] if "decoder" in parts else ["the decoder"]
+    if "encoder" not in parts:
+        trunk = _trunk(config, "stream")
+        parts |= {"encoder": trunk.tree} if trunk else {}
+        found += trunk.files if trunk else ()
+        random.append("the encoder's head" if trunk else "the encoder")
     tree = _joined(_within(name, part) for name, part in parts.items())
-    return Start(tree, tuple(found))
+    return Start(tree, tuple(found), tuple(random))
 
 
 def _gan(config):
@@ -248,7 +246,9 @@ def _gan(config):
         )
     if held:
         tree["discriminators"] = held
-    return Start(tree, tuple(found))
+    random = [f"the {name}" for name in ("generator", "discriminators")]
+    kept = [name for name in random if name.split()[1] not in tree]
+    return Start(tree, tuple(found), tuple(kept))
 
 
 def _sizes(config):
@@ -270,29 +270,6 @@ def generator_names(config) -> dict[str, tuple[str, ...]]:
 
 
 _STARTS = {"stem": _stem, "stream": _stream, "gan": _gan}
-
-
-def missing(config, stage) -> str | None:
-    """What is wrong with the pretrained backbone of a stage, or None.
-
-    A stage whose trunk is an ImageNet network needs the file of its weights, or the
-    explicit switch `weights.random`.
-    """
-    name, title, _ = _BACKBONES[stage]
-    if config[stage].encoder != name:
-        return None
-    path = config.weights[name]
-    if path and epath.Path(path).expanduser().exists():
-        return None
-    if not path and config.weights.random:
-        return None
-    wrong = f"= {path!r} does not exist" if path else "is empty"
-    return (
-        f"config.weights.{name} {wrong}: stage {stage} needs {title} trained on"
-        f" ImageNet as a .safetensors or .pth file, either the model {name}.tv_in1k of"
-        f" timm or torchvision's {name} (IMAGENET1K_V1); with"
-        " --config.weights.random=True and no file the stage goes on with a random one"
-    )
 
 
 def check(config, stage) -> tuple[File, ...]:

@@ -84,6 +84,8 @@ def test_runs_networks_go_out_come_in_and_go_out_the_same(tmp_path, tiny_data, c
     runs.run(config, workdir, ["stem", "gan"])
     said = capsys.readouterr().out
     assert f"gan: starts from {paths['netG']}: MirrorGAN's generator, 1 stages" in said
+    assert "stem: without steps random values stay in the image encoder" in said
+    assert "gan: without steps" not in said
     mesh = meshes.create_mesh()
     for load in (
         lambda place: layout.load_generator(config, place, mesh)[1],

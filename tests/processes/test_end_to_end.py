@@ -16,7 +16,7 @@ from mirrorgan_jax import run as runs
 from mirrorgan_jax.evaluation import quick
 from mirrorgan_jax.parallel import mesh as meshes
 from mirrorgan_jax.settings import base as configs
-from mirrorgan_jax.weights import pretrained
+from mirrorgan_jax.weights import backbones
 from mirrorgan_jax.workdir import checkpoints, layout
 
 STAGES = ("stem", "stream", "gan")
@@ -375,7 +375,7 @@ def test_missing_backbone_names_file_and_source(tmp_path, stage, network):
     # Before anything slow: nothing was drawn or written.
     assert not list(tmp_path.iterdir())
     config.weights.random = True
-    assert pretrained.missing(config, stage) is None
+    assert backbones.missing(config, stage) is None
 
 
 def test_absent_backbone_file_is_named(tmp_path):

@@ -513,6 +513,7 @@ def test_resumable_compares_keys_that_only_one_side_has():
 
 def test_a_stage_of_no_steps_keeps_what_it_started_from(tmp_path):
     none = settings(num_steps=0)
+    assert not layout.is_finished(none, tmp_path / "a", "gan")
     unread = pytest.fail  # no picture is looked at
     seen = train(tmp_path / "a", none, batches=lambda *rest: unread("batches"))
     assert seen == {"evaluated": [0], "sampled": [0], "pretrained": 1}
