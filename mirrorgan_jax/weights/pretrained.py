@@ -206,7 +206,8 @@ def _stream(config):
         trunk = _trunk(config, "stream")
         parts |= {"encoder": trunk.tree} if trunk else {}
         found += trunk.files if trunk else ()
-        random.append("the encoder's head" if trunk else "the encoder")
+        begun = trunk or config.stream.trunk_from_stem
+        random.append("the encoder's head" if begun else "the encoder")
     tree = _joined(_within(name, part) for name, part in parts.items())
     return Start(tree, tuple(found), tuple(random))
 
