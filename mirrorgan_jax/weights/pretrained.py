@@ -56,7 +56,7 @@ def paths(value: str) -> list[str]:
 
 
 def _load(config, key, kinds):
-    """[(`File`, kind, tensors)] of the files of a key, all of the networks `kinds`."""
+    """[(`File`, `networks.Network`, tensors)] of a key's files, all of `kinds`."""
     found = []
     for path in paths(config.weights[key]):
         where = f"config.weights.{key}: {path}"
