@@ -148,9 +148,7 @@ def export(workdir: str, out: str, ending: str) -> list[str]:
     mesh, written = meshes.create_mesh(devices=jax.local_devices()[:1]), []
     for network in back.networks(config, folder, mesh):
         if network.tensors is None:
-            print(
-                f"not written: {network.name}, PyTorch has none such: {network.reason}"
-            )
+            print(f"not written: {network.name}: {network.reason}")
             continue
         _write(target / f"{network.name}.{ending}", network.tensors)
         written.append(network.name)

@@ -51,7 +51,8 @@ def networks(config: Any, workdir: Any, mesh: Any) -> Iterator[Network]:
 def _network(name, tree, modules, problems):
     problems = [problem for problem in problems if problem]
     if problems:
-        return Network(name, None, "; ".join(problems))
+        why = "; ".join(problems)
+        return Network(name, None, f"PyTorch's code has none such: {why}")
     tensors = names.to_state_dict(tree, modules())
     return Network(
         name, {key: np.ascontiguousarray(value) for key, value in tensors.items()}
@@ -146,4 +147,7 @@ def _stream(config, workdir, mesh):
         ),
     ):
         part = {key: held[inside] for key, held in tree.items() if inside in held}
-        yield _network(name, part, modules, [absent or problem])
+        if absent:
+            yield Network(name, None, absent)
+        else:
+            yield _network(name, part, modules, [problem])

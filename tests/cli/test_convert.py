@@ -64,8 +64,12 @@ def test_runs_networks_go_out_come_in_and_go_out_the_same(tmp_path, tiny_data, c
     assert convert.cli(["convert", f"--workdir={donor}", f"--out={folder}"]) == 0
     given, said = exported(folder, capsys)
     assert given.keys() == {"netG", "netD0", "text_encoder", "caption_rnn"}
-    assert "not written: image_encoder, PyTorch has none such: stem.encoder" in said
-    assert "not written: caption_cnn, PyTorch has none such: stream.encoder" in said
+    assert (
+        "not written: image_encoder: PyTorch's code has none such: stem.encoder" in said
+    )
+    assert (
+        "not written: caption_cnn: PyTorch's code has none such: stream.encoder" in said
+    )
     assert (folder / "vocabulary.txt").read_text().splitlines() == list(words)
 
     # A run of no steps that starts from them is a finished one.
@@ -96,8 +100,9 @@ def test_runs_networks_go_out_come_in_and_go_out_the_same(tmp_path, tiny_data, c
         assert not tiny.changed(wanted, load(workdir))
     again = tmp_path / "again"
     convert.export(workdir, again, "safetensors")
-    back, _ = exported(again, capsys)
+    back, said = exported(again, capsys)
     assert back.keys() == {"netG", "netD0", "text_encoder"}
+    assert "not written: caption_rnn: no stream checkpoint\n" in said
     for name, tensors in back.items():
         assert tensors.keys() == given[name].keys()
         for key, value in tensors.items():
@@ -118,10 +123,10 @@ def test_networks_without_a_counterpart_say_why(tmp_path, capsys):
     ]  # fmt: skip
     said = capsys.readouterr().out
     for part in (
-        "netG, PyTorch has none such: gan.base_size = 16, where it has 64;"
+        "netG: PyTorch's code has none such: gan.base_size = 16, where it has 64;"
         " gan.sentence_conv = False, where it has True;"
         " gan.condition_dim = 4, where it has 100",
-        "netD0, PyTorch has none such: images of 16 pixels",
+        "netD0: PyTorch's code has none such: images of 16 pixels",
     ):
         assert f"not written: {part}\n" in said
 
