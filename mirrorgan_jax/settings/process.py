@@ -2,13 +2,14 @@
 
 import os
 
-import jax
 import ml_collections
 from etils import epath
 
 
 def set_up(config: ml_collections.ConfigDict) -> None:
     """Sets compile cache and precision as a configuration says."""
+    import jax
+
     # TensorFlow only reads data here and has nothing to say.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -78,7 +78,7 @@ def test_swap_keeps_the_noise(model, tables):
     ]
     for image, caption in zip(_images(table["rows"][0]), captions, strict=True):
         alone = model.generate([caption], seed=4).images[-1][0]
-        np.testing.assert_array_equal(image, alone)
+        np.testing.assert_allclose(image, alone, atol=1e-5)  # another batch's rounding
     assert len(table["rows"]) == 3
 
 
