@@ -255,6 +255,14 @@ def markdown(number, outcomes, dataset):
         " Ours: mean ± standard deviation (n - 1) over seeds. The paper's ± is over"
         " splits of one run's images. top-1 to top-3 are R-precision."
     )
+    choosers = dict.fromkeys(
+        evaluation.protocol.get("chosen on", "images that are not named")
+        for line in found
+        if line.images == "generated"
+        for evaluation in line.evaluations().values()
+    )
+    if choosers:
+        note += f" Checkpoints and settings were chosen on {' and '.join(choosers)}."
     parts = [
         f"# {table.title}", note, beside_paper(table, found, footnotes),
         "## All measures", all_measures(found, footnotes),

@@ -252,3 +252,13 @@ def test_csv_has_a_line_for_each_seed_and_the_aggregates():
     assert {r["top1"] for r in deviations} == {""}
     assert deviations[-1]["inception_score"] == "0.41"
     assert any(r["source"] == "real" for r in rows)
+
+
+def test_who_chose_stands_above_the_table():
+    first, second = _outcome(), _outcome()
+    first.evaluation.protocol["chosen on"] = "270 validation images"
+    second.evaluation.protocol["chosen on"] = "the test images"
+    text = tables.markdown(2, {"mirrorgan": {0: first, 1: second}}, "cub")
+    said = "chosen on 270 validation images and the test images."
+    assert said in text[: text.index("|")]
+    assert "chosen on" not in tables.markdown(2, {}, "cub")
