@@ -1,5 +1,7 @@
 """How models come from a run or from a model's folder, and go into one."""
 
+import json
+
 import jax
 from etils import epath
 
@@ -34,7 +36,6 @@ def run(workdir, chunk):
     home = layout.home(config, workdir, "stream")
     if layout.is_finished(config, home, "stream"):
         networks["captioner"] = layout.load_stream(config, workdir, mesh)
-    evaluation = epath.Path(workdir) / "report" / "evaluation.json"
     return {
         "config": config,
         "vocab": text.Vocabulary(words, config.data.words),
@@ -42,8 +43,19 @@ def run(workdir, chunk):
         "name": workdir,
         "step": step,
         "mesh": mesh,
-        "metrics": evaluation.read_text() if evaluation.exists() else None,
+        "metrics": _metrics(epath.Path(workdir) / "report" / "evaluation.json"),
     }
+
+
+def _metrics(path):
+    """The text of a run's evaluation without the place of its pictures, or None."""
+    try:
+        found = json.loads(path.read_bytes()) if path.exists() else None
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    return json.dumps(found | {"samples": ""}, indent=2) + "\n"
 
 
 def pretrained(source, revision, chunk):

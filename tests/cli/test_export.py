@@ -42,7 +42,9 @@ def test_a_run_becomes_a_model_with_card_and_measures(uninterrupted, run, tmp_pa
     assert "Hardware: " in card and "Minutes: " in card
     assert (out / "LICENSE").read_text() == "Do as you like."
     evaluation = uninterrupted.workdir / "report" / "evaluation.json"
-    assert (out / "metrics.json").read_text() == evaluation.read_text()
+    # Where the pictures of the evaluation lie is nobody's business elsewhere.
+    measured = json.loads(evaluation.read_text()) | {"samples": ""}
+    assert json.loads((out / "metrics.json").read_text()) == measured
     model, opened = (
         mirrorgan_jax.load(uninterrupted.workdir),
         mirrorgan_jax.from_pretrained(out),
