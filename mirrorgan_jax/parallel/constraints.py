@@ -28,6 +28,11 @@ def platform():
     return getattr(device, "platform", None) or jax.default_backend()
 
 
+def splits_rows():
+    """Whether the mesh in use splits images along their rows."""
+    return _sizes()["spatial"] > 1
+
+
 def divides(rows, axes=AXES):
     """Whether the devices along `axes` share so many rows evenly."""
     sizes = _sizes()

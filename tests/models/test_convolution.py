@@ -91,6 +91,9 @@ def test_large_windows_are_gone_on_a_cpu_and_left_to_others(monkeypatch):
 
     # On a CPU that of the values is left; elsewhere the gradient is one more.
     assert convolutions() == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(constraints, "splits_rows", lambda: True)
+        assert convolutions() == 2
     monkeypatch.setattr(constraints, "platform", lambda: "tpu")
     assert convolutions() == 2
 
@@ -98,6 +101,6 @@ def test_large_windows_are_gone_on_a_cpu_and_left_to_others(monkeypatch):
 def test_the_platform_is_that_of_the_mesh_in_use(monkeypatch):
     assert constraints.platform() == jax.default_backend()
     chip = types.SimpleNamespace(platform="tpu")
-    mesh = types.SimpleNamespace(abstract_device=chip)
+    mesh = types.SimpleNamespace(abstract_device=chip, empty=True)
     monkeypatch.setattr(jax.sharding, "get_abstract_mesh", lambda: mesh)
     assert constraints.platform() == "tpu"
