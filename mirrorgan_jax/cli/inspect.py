@@ -108,22 +108,12 @@ def _evaluation(text, path):
             yield f"    {one.title}, {first}: {'; '.join(cells)}"
 
 
-def _flat(config, path=()):
-    found = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            found |= _flat(value, (*path, key))
-        else:
-            found[".".join((*path, key))] = value
-    return found
-
-
 def _settings(config):
     """Lines on the keys that differ from the preset."""
     from mirrorgan_jax.settings import base as configs
 
-    found = _flat(configs.restored(config).to_dict())
-    usual = _flat(configs.base_config(config["preset"]).to_dict())
+    found = configs.flat(configs.restored(config).to_dict())
+    usual = configs.flat(configs.base_config(config["preset"]).to_dict())
     changed = [k for k, v in found.items() if k not in usual or usual[k] != v]
     yield (
         f"  configuration: preset {config['preset']}, from which {len(changed)} of"
@@ -158,11 +148,13 @@ def described(path, *, arrays=False):
 
 def difference(path, other):
     """Lines on what two of them differ in, nothing where it is nothing."""
+    from mirrorgan_jax.settings import base as configs
+
     (_, mine), (_, theirs) = _opened(path), _opened(other)
     pairs = [("step", mine.step, theirs.step)]
     if mine.words != theirs.words:
         pairs.append(("words", len(mine.words), len(theirs.words)))
-    before, after = _flat(mine.config), _flat(theirs.config)
+    before, after = configs.flat(mine.config), configs.flat(theirs.config)
     for key in sorted(set(before) | set(after)):
         pairs.append((key, before.get(key, "absent"), after.get(key, "absent")))
     for item in sorted(set(mine.items) & set(theirs.items)):

@@ -149,25 +149,27 @@ def write(folder, config, vocab, networks, *, step, card, licence=None, metrics=
         "version": VERSION,
         "made_by": f"mirrorgan_jax {mirrorgan_jax.__version__}",
         "step": int(step),
-        "config": config.to_dict(),
+        "config": configs.portable(config).to_dict(),
         "files": {
             name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             for name, data in sorted(contents.items())
         },
     }
-    folder = epath.Path(folder)
+    contents[CONFIG] = (json.dumps(described, indent=1) + "\n").encode("utf-8")
+    folder = epath.Path(folder).expanduser()
     _need_room_of_its_own(folder)
-    for name, data in contents.items():
-        files.write_bytes(folder / name, data)
-    files.write_text(folder / CONFIG, json.dumps(described, indent=1) + "\n")
+    files.write_together(folder, contents)
+    for name in (LICENSE, METRICS, *(n + _ENDING for n in NETWORKS)):
+        if name not in contents and (folder / name).exists():
+            (folder / name).unlink()  # of the model that this one replaces
 
 
 def _need_room_of_its_own(folder):
     """Refuses to write into a folder that holds something else than a model."""
-    if not folder.exists() or (folder / CONFIG).exists():
-        return
-    others = sorted(p.name for p in folder.iterdir())
-    if others:
+    others = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+    if CONFIG in others:
+        _described(sources.opened(folder))
+    elif others:
         raise ValueError(
             f"{folder} holds {others[0]!r} and no model: give an empty folder, or a new"
             " one"
@@ -235,9 +237,12 @@ def _contents(opened, described, names):
 def _configuration(described, where):
     """The configuration that a model was made with, read as that of a checkpoint."""
     try:
-        return configs.restored(described["config"])
+        config = configs.portable(configs.restored(described["config"]))
+        configs.validate(config, stages=())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{where}: no configuration of ours ({error})") from None
+        said = " ".join(str(error).split())
+        raise ValueError(f"{where}: no configuration of ours ({said})") from None
+    return config
 
 
 def contents(opened):
@@ -252,11 +257,19 @@ def contents(opened):
     for name in NETWORKS:
         if name + _ENDING in described["files"]:
             header = _header(opened, name + _ENDING)
-            items[name] = {
-                leaf: inspection.Array(tuple(entry["shape"]), _DTYPES[entry["dtype"]])
-                for leaf, entry in header.items()
-                if leaf != "__metadata__"
-            }
+            try:
+                items[name] = {
+                    leaf: inspection.Array(
+                        tuple(entry["shape"]), _DTYPES[entry["dtype"]]
+                    )
+                    for leaf, entry in header.items()
+                    if leaf != "__metadata__"
+                }
+            except (KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{opened.name}/{name}{_ENDING}: a tensor without type or shape,"
+                    f" or of another type ({error})"
+                ) from None
     words = list(read_words(opened).words)
     metrics = _contents(opened, described, (METRICS,)).get(METRICS)
     return inspection.Contents(

@@ -32,7 +32,7 @@ class Manifest:
         self._path = epath.Path(folder) / NAME
         self._listed, lines = set(), []
         if self._path.exists():
-            lines = self._path.read_text().splitlines(keepends=True)
+            lines = self._path.read_bytes().splitlines(keepends=True)
         rows = [row for line in lines if (row := _row(line)) is not None]
         if rows:
             there = rows[0].get("settings")
@@ -75,13 +75,15 @@ class Manifest:
 
 def _row(line):
     """The row of a line, or None where it was cut."""
-    if not line.endswith("\n"):
+    if not line.endswith(b"\n"):
         return None
     try:
         row = json.loads(line)
     except ValueError:
         return None
     whole = isinstance(row, dict) and (
-        "settings" in row or {"file", "number", "index", "caption"} <= set(row)
+        "settings" in row
+        or {"file", "number", "index"} <= set(row)
+        and isinstance(row.get("caption"), str)
     )
     return row if whole else None

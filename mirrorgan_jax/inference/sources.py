@@ -90,7 +90,7 @@ def opened(source, *, revision=None):
       ModuleNotFoundError: the hub needs `huggingface_hub`.
     """
     source = str(source)
-    path = epath.Path(source)
+    path = epath.Path(source).expanduser()
     named = _HUB.fullmatch(source)
     local = not source.startswith("hf://") and path.exists()
     if named and not local and source not in SHIPPED:
@@ -108,6 +108,6 @@ def opened(source, *, revision=None):
         )
     if path.is_dir():
         return _folder(path)
-    if zipfile.is_zipfile(source) or path.suffix == ".zip":
+    if path.suffix == ".zip" or zipfile.is_zipfile(path):
         return _zip(path)
     raise ValueError(f"{source} is neither a model's folder nor a zip")

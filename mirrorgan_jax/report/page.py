@@ -273,22 +273,11 @@ def _times(stages, rows):
     return table
 
 
-def _flat(values, prefix=""):
-    """{"group.key": value} of nested dictionaries."""
-    flat = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
 def _settings(config):
     """[{"key", "value", "default", "changed"}] of the whole configuration."""
     if config is None:
         return []
-    default = _flat(configs.base_config(config.preset).to_dict())
+    default = configs.flat(configs.base_config(config.preset).to_dict())
     return [
         {
             "key": key,
@@ -296,5 +285,5 @@ def _settings(config):
             "default": repr(default[key]) if key in default else "no such key",
             "changed": key not in default or default[key] != value,
         }
-        for key, value in _flat(config.to_dict()).items()
+        for key, value in configs.flat(config.to_dict()).items()
     ]

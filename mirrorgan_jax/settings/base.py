@@ -117,6 +117,35 @@ def validate(
         raise ValueError("the configuration is wrong:\n  " + "\n  ".join(problems))
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"group.key": value} of nested dictionaries."""
+    found = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+# What says where things lie on the machine of a run, and how it is laid out there.
+_OF_A_MACHINE = (
+    "compilation_cache", "mesh", "weights", "data.root", "data.source",
+    "eval.inception_fid", "eval.inception_v3", "eval.inception_cub", "eval.reference",
+)  # fmt: skip
+
+
+def portable(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """A copy of a configuration that says nothing of the machine it was used on."""
+    usual, found = base_config(config.preset), config.copy_and_resolve_references()
+    for key in _OF_A_MACHINE:
+        group, _, name = key.rpartition(".")
+        (found[group] if group else found)[name] = (usual[group] if group else usual)[
+            name
+        ]
+    return found
+
+
 def restored(saved: Mapping[str, Any]) -> ml_collections.ConfigDict:
     """The configuration that was saved beside weights.
 

@@ -27,6 +27,29 @@ def write_bytes(path, data):
     unfinished.replace(path)
 
 
+def write_together(folder, contents):
+    """Writes files of a folder that belong together, the last one last.
+
+    All of them are on disk before the first takes its place, so that a full disk or a
+    kill meanwhile leaves what was there.
+
+    Args:
+      folder: where; made when absent. May be `gs://...`, where each appears by itself.
+      contents: {name: bytes}.
+    """
+    folder = epath.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not can_append(folder):
+        for name, data in contents.items():
+            write_bytes(folder / name, data)
+        return
+    unfinished = {name: folder / f".{name}.unfinished" for name in contents}
+    for name, data in contents.items():
+        unfinished[name].write_bytes(data)
+    for name, path in unfinished.items():
+        path.replace(folder / name)
+
+
 def write_text(path, text):
     """Writes UTF-8 text as `write_bytes` does."""
     write_bytes(path, text.encode("utf-8"))

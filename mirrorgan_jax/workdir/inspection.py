@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
 
-from mirrorgan_jax.workdir import checkpoints
+from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.workdir import layout
 
 
 class Array(NamedTuple):
@@ -56,14 +57,8 @@ class Contents(NamedTuple):
 
 def stages(workdir):
     """{stage: its steps, the newest last} of a run's folder; {} of any other."""
-    found = {}
-    for stage in ("stem", "stream", "gan"):
-        folder = checkpoints.directory(workdir, stage)
-        if folder.is_dir():
-            steps = sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
-            if steps:
-                found[stage] = steps
-    return found
+    steps = {stage: layout.saved_steps(workdir, stage) for stage in configs.STAGES}
+    return {stage: sorted(found) for stage, found in steps.items() if found}
 
 
 def is_checkpoint(folder):
@@ -105,11 +100,14 @@ def checkpoint(folder):
     folder = epath.Path(folder).resolve()
     if not is_checkpoint(folder):
         raise ValueError(f"{folder} is no checkpoint: its name is no step")
+    config = _saved_json(folder, "config")
+    if not isinstance(config, dict) or "preset" not in config:
+        raise ValueError(f"{folder / 'config'} holds no configuration: it is damaged")
     items = {n: _arrays(folder / n) for n in ("state", "ema") if (folder / n).is_dir()}
     return Contents(
         int(folder.name),
         items,
-        _saved_json(folder, "config") or {},
+        config,
         _saved_json(folder, "vocab") or [],
         _saved_json(folder, "metrics"),
     )

@@ -31,7 +31,8 @@ def home(config, workdir, stage):
     return epath.Path(workdir)
 
 
-def _saved_steps(workdir, stage):
+def saved_steps(workdir, stage):
+    """The steps of the stage's checkpoints, in no order."""
     folder = checkpoint.directory(workdir, stage)
     if not folder.exists():
         return []
@@ -40,17 +41,17 @@ def _saved_steps(workdir, stage):
 
 def finished_steps(workdir, stage):
     """Steps of the stage's newest checkpoint, 0 without one."""
-    return max(_saved_steps(workdir, stage), default=0)
+    return max(saved_steps(workdir, stage), default=0)
 
 
 def is_saved(workdir, stage):
     """Whether the stage has a checkpoint; that of a stage of no steps is step 0's."""
-    return bool(_saved_steps(workdir, stage))
+    return bool(saved_steps(workdir, stage))
 
 
 def is_finished(config, workdir, stage):
     """Whether the stage has the checkpoint of its last step."""
-    done = max(_saved_steps(workdir, stage), default=-1)
+    done = max(saved_steps(workdir, stage), default=-1)
     return done >= config[stage].num_steps
 
 

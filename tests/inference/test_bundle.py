@@ -14,6 +14,9 @@ from support import random_runs
 import mirrorgan_jax
 from mirrorgan_jax.inference import bundle, sources
 from mirrorgan_jax.inference import model as api
+from mirrorgan_jax.parallel import mesh as meshes
+from mirrorgan_jax.settings import base as configs
+from mirrorgan_jax.workdir import files
 
 CAPTIONS = ["this bird has a red wing", "blue bird"]
 
@@ -52,7 +55,8 @@ def assert_same(model, other):
         ):
             np.testing.assert_array_equal(mine, theirs)
     assert (other.step, other.vocab) == (model.step, model.vocab)
-    assert other.config.to_dict() == model.config.to_dict()
+    # Where things lay on the machine of the run goes with nobody.
+    assert other.config.to_dict() == configs.portable(model.config).to_dict()
     made, again = (m.generate(CAPTIONS, seed=3, n=2) for m in (model, other))
     np.testing.assert_array_equal(made.images[-1], again.images[-1])
     images = made.images[-1]
@@ -83,8 +87,50 @@ def test_saving_again_replaces_the_model_and_nothing_else(model, whole, tmp_path
     model.save_pretrained(again, without=["captioner", "image_encoder"])
     other = api.Model.from_pretrained(again)
     assert not other.has_stream and set(other.networks) == set(bundle.REQUIRED)
+    assert not list(again.glob("captioner*"))
     with pytest.raises(ValueError, match="without 'generator': allowed are captioner"):
         model.save_pretrained(again, without=["generator"])
+
+
+def test_another_librarys_model_is_not_written_over(model, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "README.md").write_text("theirs")
+    with pytest.raises(ValueError, match="describes no model"):
+        model.save_pretrained(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "theirs"
+
+
+def test_a_disk_that_fills_up_leaves_the_model_that_was_there(
+    model, folder, monkeypatch
+):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write, left = type(folder).write_bytes, [3]
+
+    def full(self, data):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        return write(self, data)
+
+    monkeypatch.setattr(type(files.epath.Path(folder)), "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        model.save_pretrained(folder, licence="Other.")
+    monkeypatch.undo()
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert_same(model, api.Model.from_pretrained(folder))
+
+
+def test_places_on_the_makers_machine_do_not_travel(model, tmp_path):
+    config = model.config.copy_and_resolve_references()
+    config.compilation_cache = config.data.root = config.data.source = "/home/me"
+    config.weights.generator = config.eval.reference = "/home/me/file"
+    mesh = meshes.create_mesh()
+    own = api.Model(config, model.vocab, model.networks, "own", step=6, mesh=mesh)
+    own.save_pretrained(tmp_path / "own")
+    assert "/home/me" not in (tmp_path / "own" / "config.json").read_text()
+    # Nor does a model that was made by hand write where it likes.
+    _edit(tmp_path / "own", config=config.to_dict())
+    assert api.Model.from_pretrained(tmp_path / "own").config.compilation_cache == ""
 
 
 def test_the_card_says_what_people_and_hubs_ask(whole):
@@ -97,9 +143,13 @@ def test_the_card_says_what_people_and_hubs_ask(whole):
     assert (whole / "LICENSE").read_text() == "Free."
 
 
+def _described(folder):
+    return json.loads((folder / "config.json").read_text())
+
+
 def _edit(folder, **changes):
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    described = _described(folder) | changes
+    (folder / "config.json").write_text(json.dumps(described))
 
 
 def _flip(folder, name, place=-3):
@@ -111,9 +161,9 @@ def _flip(folder, name, place=-3):
 def _lie(folder, data, name="generator.safetensors"):
     """Other contents, with a size and digest that fit."""
     (folder / name).write_bytes(data)
-    files = json.loads((folder / "config.json").read_text())["files"]
+    listed = _described(folder)["files"]
     digest = hashlib.sha256(data).hexdigest()
-    _edit(folder, files=files | {name: {"bytes": len(data), "sha256": digest}})
+    _edit(folder, files=listed | {name: {"bytes": len(data), "sha256": digest}})
 
 
 def _renamed(folder):
@@ -173,6 +223,10 @@ DAMAGES = {
     "another configuration": (
         lambda f: _edit(f, config={"preset": "paper"}),
         "no configuration of ours",
+    ),
+    "a value that no key takes": (
+        lambda f: _edit(f, config=_described(f)["config"] | {"dtype": "int8"}),
+        "no configuration of ours .*dtype",
     ),
     "a tensor of another name": (
         _renamed,
